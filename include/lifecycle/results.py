@@ -1,0 +1,186 @@
+"""What stages hand on: small JSON-plain results (ids, URIs, numbers, verdicts). Data itself lies in files, never in here.
+
+They travel through XCom as `model_dump(mode="json")` and come back through `model_validate`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from include.lifecycle.verdicts import Outcome, Verdict
+
+
+class StageResult(BaseModel):
+    """Base of every stage's result."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class TrainingOrder(StageResult):
+    """A confirmed training: why, what for, and over which window of event time [window_start, window_end)."""
+
+    model: str
+    request_ids: list[int]
+    source: str
+    reason: str
+    cause: dict[str, Any] = {}
+    method: str = "full"
+    as_of: datetime
+    window_start: datetime
+    window_end: datetime
+    champion: int | None = None
+    overrides: dict[str, Any] = {}
+
+
+class FetchedData(StageResult):
+    """The fetched table as one Parquet file."""
+
+    path: Path
+    rows: int
+    rows_in_window: int
+    columns: list[str]
+    seconds: float
+
+
+class ValidatedData(StageResult):
+    """Outcome of the data checks; `report` is a JSON file with every expectation's result."""
+
+    verdict: Verdict
+    expectations: int
+    report: Path
+
+
+class Snapshot(StageResult):
+    """The DVC snapshot: content hash (md5 as DVC names it) and pointer text."""
+
+    snapshot_id: str
+    pointer: str
+    bytes: int
+
+
+class PreparedData(StageResult):
+    """Time-based split. `fit_until` is the newest event time that the model may learn from."""
+
+    train: Path
+    holdout: Path
+    train_rows: int
+    holdout_rows: int
+    fit_until: datetime
+    holdout_until: datetime
+    positive_share: float | None = None
+
+
+class StudyPlan(StageResult):
+    """One Optuna study and how many trials each mapped worker adds."""
+
+    study: str
+    experiment_id: str
+    parent_run_id: str
+    workers: int
+    trials: int
+
+
+class TunedStudy(StageResult):
+    """One worker's share of the study."""
+
+    study: str
+    worker: int
+    trials: int
+    best_value: float
+    best_params: dict[str, Any]
+
+
+class TrainedModel(StageResult):
+    """The fitted pipeline on disk (`model.skops`) with its sha256, and the chosen algorithm and parameters."""
+
+    folder: Path
+    digest: str
+    algorithm: str
+    params: dict[str, Any]
+    run_id: str
+    seconds: float
+
+
+class Evaluation(StageResult):
+    """All gates with their verdicts, metrics on the hold-out, and whether this version may be rolled out."""
+
+    verdicts: list[Verdict]
+    outcome: Outcome
+    metrics: dict[str, float]
+    champion_metrics: dict[str, float] | None = None
+    baseline_metrics: dict[str, float]
+    deployable: bool
+    reason: str
+    report: Path
+
+
+class RegisteredVersion(StageResult):
+    """The version in MLflow's registry; `candidate_id` is None when it may not be rolled out."""
+
+    model: str
+    version: int
+    run_id: str
+    manifest_digest: str
+    engine: str
+    candidate_id: int | None
+    reason: str
+
+
+class PlannedRollout(StageResult):
+    """An open rollout row, or none when there is no candidate left to roll out."""
+
+    rollout_id: int | None
+    model: str
+    version: int | None = None
+    champion: int | None = None
+    strategy: str | None = None
+    reason: str
+
+
+class ServingCheck(StageResult):
+    """The exact artefact answered golden requests in a real server before any traffic."""
+
+    verdict: Verdict
+    port: int
+    start_seconds: float
+    p95_ms: float
+
+
+class RolloutOutcome(StageResult):
+    """How a rollout ended."""
+
+    rollout_id: int
+    model: str
+    version: int
+    state: str
+    reason: str
+
+
+class MonitoredModel(StageResult):
+    """One model's monitoring run: windows measured, signals raised, newest health."""
+
+    model: str
+    windows: list[int]
+    signals: list[int]
+    health: float | None
+    verdicts: list[Verdict] = []
+    report: Path | None = None
+
+
+class Decisions(StageResult):
+    """What `decide` concluded: models for which a training was requested, and the ledger ids of all decisions."""
+
+    training_requested: list[str]
+    ledger_ids: list[int]
+
+
+class Retirement(StageResult):
+    """Versions archived by one retirement run."""
+
+    model: str
+    retired: list[int]
+    kept: dict[str, str]

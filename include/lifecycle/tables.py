@@ -1,0 +1,196 @@
+"""The tables of the product's database as SQLAlchemy Core; migrations/ creates them, every room reads and writes through these.
+
+Facts are rows with a state; asset events only wake somebody up. Times are timezone-aware; `*_at` of rows is event time by the
+Clock unless the name says `wall`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+_NOW = func.now()
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, primary_key=True, autoincrement=True)
+
+
+def _at(name: str, *, nullable: bool = True) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _wall(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=_NOW)
+
+
+def _json(name: str) -> Column[object]:
+    return Column(name, JSONB, nullable=False, server_default=text("'{}'::jsonb"))
+
+
+# Append-only (a trigger refuses UPDATE and DELETE). `phase`: noted | intended | done | failed.
+ledger = Table(
+    "ledger",
+    metadata,
+    _id(),
+    _at("at", nullable=False),
+    _wall("wall_at"),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("phase", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("verdict", Text),
+    Column("version_before", Integer),
+    Column("version_after", Integer),
+    Column("snapshot_id", Text),
+    Column("spec_hash", Text),
+    Column("run_id", Text),
+    Column("idempotency_key", Text),
+    _json("evidence"),
+    UniqueConstraint("idempotency_key", "phase", name="ledger_once_per_phase"),
+    Index("ledger_by_model", "model", "at"),
+)
+
+# state: open | accepted | expired | resolved. One open row per (model, kind, cause).
+signals = Table(
+    "signals",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("effect", Float, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("severity", Text, nullable=False),
+    Column("version", Integer),
+    _at("first_seen", nullable=False),
+    _at("last_seen", nullable=False),
+    Column("windows_failed", Integer, nullable=False, server_default="1"),
+    Column("last_decision", Text),
+    Column("training_request_id", BigInteger),
+    _json("evidence"),
+    _wall("wall_at"),
+    Index(
+        "signals_one_open",
+        "model",
+        "kind",
+        "cause",
+        unique=True,
+        postgresql_where=text("state = 'open'"),
+    ),
+)
+
+# state: open | claimed | done | failed | refused. source: schedule | signal | manual | external.
+training_requests = Table(
+    "training_requests",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    _at("requested_at", nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("run_id", Text),
+    Column("version", Integer),
+    Column("outcome", Text),
+    _json("cause"),
+    _wall("wall_at"),
+    Index("training_requests_by_model", "model", "state"),
+)
+
+# state: open | claimed | done | superseded. One row per registered version that may be rolled out.
+candidates = Table(
+    "candidates",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("verdict", Text, nullable=False),
+    _at("created_at", nullable=False),
+    Column("run_id", Text),
+    _json("evidence"),
+    _wall("wall_at"),
+    UniqueConstraint("model", "version", name="candidates_once"),
+)
+
+# state: open states planned | running | baking; closed states promoted | rolled_back | held | aborted | refused.
+rollouts = Table(
+    "rollouts",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("candidate_id", BigInteger),
+    Column("version", Integer, nullable=False),
+    Column("champion", Integer),
+    Column("strategy", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="planned"),
+    Column("reason", Text, nullable=False, server_default=""),
+    _json("plan"),
+    _json("status"),
+    Column("epoch", Integer, nullable=False, server_default="0"),
+    Column("lease_holder", Text),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("run_id", Text),
+    _at("created_at", nullable=False),
+    _at("finished_at"),
+    _wall("wall_at"),
+    Index(
+        "rollouts_one_open",
+        "model",
+        unique=True,
+        postgresql_where=text("state IN ('planned', 'running', 'baking')"),
+    ),
+)
+
+# One row per model: what the gateway is to do (weights in percent by version, servers with port and digest), and what was read back.
+desired_traffic = Table(
+    "desired_traffic",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    _json("weights"),
+    _json("servers"),
+    Column("champion", Integer),
+    Column("applied_revision", BigInteger),
+    Column("applied_wall_at", DateTime(timezone=True)),
+    _wall("wall_at"),
+)
+
+# One row per measured window, version and revision; a correction appends a revision.
+windows = Table(
+    "windows",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    _at("window_start", nullable=False),
+    _at("window_end", nullable=False),
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("rows", BigInteger, nullable=False),
+    Column("mature_rows", BigInteger, nullable=False),
+    Column("health", Float),
+    _json("health_parts"),
+    _json("measurements"),
+    Column("verdicts", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    Column("report", Text),
+    _wall("wall_at"),
+    UniqueConstraint("model", "version", "window_start", "window_end", "revision", name="windows_once"),
+)

@@ -1,0 +1,95 @@
+"""The only reader of the environment: where things are on this machine (`MODELOPS_*`). What a model wants is in its YAML.
+
+Database URLs carry no password: libpq finds it in MODELOPS_PASSFILE. Every name is documented in docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Paths and addresses of one installation."""
+
+    home: Path
+    storage: Path
+    database_url: str
+    optuna_url: str
+    mlflow_url: str
+    gateway_dir: Path
+    gateway_url: str
+    gateway_admin_url: str
+    gateway_log: Path
+    supervisor_socket: Path
+    server_conf_dir: Path
+    server_log_dir: Path
+    server_ports: tuple[int, int]
+    passfile: Path | None
+    clock_file: Path | None
+    overlay: Path | None
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of the model YAML files."""
+        return self.home / "include" / "models"
+
+    @property
+    def sql_dir(self) -> Path:
+        """Folder of the models' SQL files."""
+        return self.home / "include" / "sql"
+
+    @property
+    def dags_dir(self) -> Path:
+        """Folder of the Dag files."""
+        return self.home / "dags"
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Build Settings from `environment` (default: the process's own), then `<local>/modelops.env`, then defaults.
+
+    The stack writes `modelops.env`, so that the command line finds a running stack without exporting anything.
+    """
+    given = os.environ if environment is None else environment
+    home = Path(given.get("MODELOPS_HOME", PROJECT_ROOT))
+    local = Path(given.get("MODELOPS_LOCAL", home / ".local"))
+    env = {**_read_env_file(local / "modelops.env"), **given}
+    first, _, last = env.get("MODELOPS_SERVER_PORTS", "18300-18399").partition("-")
+    clock_file, overlay, passfile = (env.get(f"MODELOPS_{name}") for name in ("CLOCK_FILE", "OVERLAY", "PASSFILE"))
+    return Settings(
+        home=home,
+        storage=Path(env.get("MODELOPS_STORAGE", local / "data")),
+        database_url=env.get("MODELOPS_DATABASE_URL", "postgresql+psycopg2://modelops@127.0.0.1:18432/modelops"),
+        optuna_url=env.get("MODELOPS_OPTUNA_URL", "postgresql+psycopg2://optuna@127.0.0.1:18432/optuna"),
+        mlflow_url=env.get("MODELOPS_MLFLOW_URL", "http://127.0.0.1:18500"),
+        gateway_dir=Path(env.get("MODELOPS_GATEWAY_DIR", local / "gateway")),
+        gateway_url=env.get("MODELOPS_GATEWAY_URL", "http://127.0.0.1:18200"),
+        gateway_admin_url=env.get("MODELOPS_GATEWAY_ADMIN_URL", "http://127.0.0.1:18201"),
+        gateway_log=Path(env.get("MODELOPS_GATEWAY_LOG", local / "logs" / "gateway-access.jsonl")),
+        supervisor_socket=Path(env.get("MODELOPS_SUPERVISOR_SOCKET", local / "supervisor" / "supervisor.sock")),
+        server_conf_dir=Path(env.get("MODELOPS_SERVER_CONF_DIR", local / "supervisor" / "conf.d")),
+        server_log_dir=Path(env.get("MODELOPS_SERVER_LOG_DIR", local / "logs")),
+        server_ports=(int(first), int(last or first)),
+        passfile=Path(passfile) if passfile else None,
+        clock_file=Path(clock_file) if clock_file else None,
+        overlay=Path(overlay) if overlay else None,
+    )
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines() if "=" in line)
+    return {name.strip(): value.strip() for name, _, value in lines if not name.startswith("#")}
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read once. Tests call `settings.cache_clear()` after changing the environment."""
+    return load_settings()
