@@ -1,0 +1,1 @@
+"""Distances, intervals, sequential tests and null calibration: pure functions, each naming its source."""
