@@ -1,0 +1,202 @@
+"""The prediction log as a table: folder layout, column types, and the DuckDB relation that monitoring and labels join on.
+
+<folder>/segments/<version>-<pid>-<epoch_ms>.jsonl[.open]     written by model servers (prediction_log.py), a line per row
+<folder>/parquet/<name>.parquet + <folder>/manifest.json      written by compaction; it names each file's segments
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    import duckdb
+
+SEGMENTS, PARQUET, MANIFEST = "segments", "parquet", "manifest.json"
+CLOSED, OPEN = ".jsonl", ".jsonl.open"
+
+LOG_COLUMNS = {
+    "request_id": "VARCHAR",
+    "row": "INTEGER",
+    "model_version": "INTEGER",
+    "assigned_version": "INTEGER",
+    "logged_at": "TIMESTAMPTZ",
+    "key": "VARCHAR",
+    "event_time": "TIMESTAMPTZ",
+    "prediction": "DOUBLE",
+    "latency_ms": "DOUBLE",
+}
+FEATURES = "features"
+_READ_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class CompactedFile:
+    """One Parquet file: which segments it contains, its event times (ISO, inclusive) and its features with their DuckDB types."""
+
+    name: str
+    segments: list[str]
+    rows: int
+    event_time_min: str | None
+    event_time_max: str | None
+    features: dict[str, str] = field(default_factory=dict)
+
+
+def feature_column(name: str) -> str:
+    """Name of a feature's column in `predictions_relation`: prefixed, since a feature may be called `key` or `row`."""
+    return f"feature_{name}"
+
+
+def json_columns(features: dict[str, str]) -> dict[str, str]:
+    """The `columns=` schema of DuckDB's `read_json` for a segment with these features (name -> DuckDB type)."""
+    if not features:
+        return dict(LOG_COLUMNS)
+    fields = ", ".join(f"{quoted(name)} {kind}" for name, kind in features.items())
+    return {**LOG_COLUMNS, FEATURES: f"STRUCT({fields})"}
+
+
+def feature_types(numeric: Sequence[str], categorical: Sequence[str]) -> dict[str, str]:
+    """DuckDB type of each feature: DOUBLE for numeric ones, VARCHAR for categorical ones."""
+    return {**dict.fromkeys(numeric, "DOUBLE"), **dict.fromkeys(categorical, "VARCHAR")}
+
+
+def quoted(identifier: str) -> str:
+    """An SQL identifier in double quotes."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(value: object) -> str:
+    """An SQL literal of a string, a path, a list or a dict of such."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{literal(key)}: {literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def read_manifest(folder: Path) -> list[CompactedFile]:
+    """The compacted files of a log folder; empty before the first compaction."""
+    try:
+        content = (folder / MANIFEST).read_bytes()
+    except FileNotFoundError:
+        return []
+    return [CompactedFile(**entry) for entry in json.loads(content)["files"]]
+
+
+def manifest_text(files: Sequence[CompactedFile]) -> str:
+    """The manifest's text for these files."""
+    return json.dumps({"files": [asdict(file) for file in files]}, indent=1) + "\n"
+
+
+def live_segments(folder: Path, compacted: Sequence[CompactedFile]) -> list[Path]:
+    """Closed and open segments that no compacted file contains yet, sorted by name.
+
+    Open ones are listed first: a segment that is renamed in between is then seen twice, which is repaired here, and never missed.
+    """
+    contained = {name for file in compacted for name in file.segments}
+    base = folder / SEGMENTS
+    opened = [path for path in base.glob(f"*{OPEN}") if path.name.removesuffix(".open") not in contained]
+    closed = [path for path in base.glob(f"*{CLOSED}") if path.name not in contained]
+    names = {path.name for path in closed}
+    return sorted([*closed, *(path for path in opened if path.name.removesuffix(".open") not in names)])
+
+
+def read_segments_sql(paths: Sequence[Path], features: dict[str, str]) -> str:
+    """A query over JSONL segments: one row per good line, `features` as a struct. Torn lines parse to nulls and are left out."""
+    if not paths:
+        columns = ", ".join(f"NULL::{kind} AS {quoted(name)}" for name, kind in json_columns(features).items())
+        return f"SELECT {columns} WHERE false"
+    source = (
+        f"read_json({literal([str(path) for path in paths])}, columns={literal(json_columns(features))}, "
+        "format='newline_delimited', ignore_errors=true, maximum_object_size=16777216)"
+    )
+    needed = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in ("request_id", "row", "model_version", "event_time"))
+    return f"SELECT * FROM {source} WHERE {needed}"  # noqa: S608 - paths and names are quoted above
+
+
+def predictions_relation(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    numeric: Sequence[str],
+    categorical: Sequence[str],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> duckdb.DuckDBPyRelation:
+    """All predictions with `since` <= event_time < `until`, one row per (request_id, row, model_version); the first logged wins.
+
+    Columns: LOG_COLUMNS, then `feature_column(name)` per feature, DOUBLE or VARCHAR; null where a row's version had none such.
+    Segments are read now, into a temporary table; compacted files lazily, so that a query reads only the columns that it names.
+    Times are TIMESTAMPTZ: fetch them by `.df()` or Arrow (`fetchall` would need pytz). Use it by `.create_view("predictions")` or
+    by its Python name in `connection.sql`. Raises duckdb.IOException when files vanish again and again.
+    """
+    import duckdb
+
+    features = feature_types(numeric, categorical)
+    bounds = _bounds(since, until)
+    for attempt in range(_READ_ATTEMPTS):
+        compacted = read_manifest(folder)
+        segments = read_segments_sql(live_segments(folder, compacted), features)
+        table = f"log_segments_{uuid4().hex}"
+        try:
+            flat = _flat(segments, dict.fromkeys(features), features, bounds)
+            connection.execute(f"CREATE TEMP TABLE {table} AS {flat}")
+            break
+        except duckdb.IOException:  # a segment was rotated or compacted between listing and reading: list again
+            if attempt == _READ_ATTEMPTS - 1:
+                raise
+    parts = [f"SELECT * FROM {table}", *_compacted_parts(folder, compacted, features, bounds, since, until)]  # noqa: S608
+    once = (
+        "SELECT DISTINCT ON (request_id, row, model_version) * FROM everything ORDER BY request_id, row, model_version, logged_at"
+    )
+    return connection.sql(f"WITH everything AS ({' UNION ALL '.join(parts)}) {once}")
+
+
+def _bounds(since: datetime | None, until: datetime | None) -> str:
+    clauses = [
+        f"event_time {sign} TIMESTAMPTZ {literal(_utc(at))}" for sign, at in ((">=", since), ("<", until)) if at is not None
+    ]
+    return " AND ".join(clauses) or "true"
+
+
+def _utc(at: datetime) -> str:
+    if at.tzinfo is None:
+        raise ValueError(f"{at!r} has no timezone; bounds of the prediction log are timezone-aware")
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _flat(source: str, present: dict[str, object], features: dict[str, str], bounds: str) -> str:
+    """Spread `features` into typed columns; a feature that the source does not hold is null."""
+    columns = [quoted(name) for name in LOG_COLUMNS]
+    for name, kind in features.items():
+        value = f"TRY_CAST({FEATURES}.{quoted(name)} AS {kind})" if name in present else f"NULL::{kind}"
+        columns.append(f"{value} AS {quoted(feature_column(name))}")
+    return f"SELECT {', '.join(columns)} FROM ({source}) WHERE {bounds}"  # noqa: S608 - all parts are quoted
+
+
+def _compacted_parts(
+    folder: Path,
+    compacted: Sequence[CompactedFile],
+    features: dict[str, str],
+    bounds: str,
+    since: datetime | None,
+    until: datetime | None,
+) -> list[str]:
+    """One query per set of features that compacted files within the bounds share."""
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for file in compacted:
+        if file.rows and _overlaps(file, since, until):
+            groups.setdefault(tuple(sorted(file.features.items())), []).append(str(folder / PARQUET / file.name))
+    return [_flat(f"FROM read_parquet({literal(paths)})", dict(group), features, bounds) for group, paths in groups.items()]
+
+
+def _overlaps(file: CompactedFile, since: datetime | None, until: datetime | None) -> bool:
+    if file.event_time_min is None or file.event_time_max is None:
+        return False
+    first, last = datetime.fromisoformat(file.event_time_min), datetime.fromisoformat(file.event_time_max)
+    return (since is None or last >= since) and (until is None or first < until)
