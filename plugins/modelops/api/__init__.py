@@ -1,0 +1,1 @@
+"""The plugin's own REST routes, behind Airflow's authentication."""

@@ -1,0 +1,145 @@
+"""ModelSpec -> the model's two Dags. The only place where a model's tasks are wired.
+
+A Dag file is `build("name", globals())`; a broken YAML raises here and becomes that file's own import error.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param
+from airflow.sdk.definitions.context import get_parsing_context
+from include.lifecycle.loading import load_model
+
+from include.lifecycle.spec import ModelSpec
+from modelops.assets import candidate, training_requested
+from modelops.operators.data import FetchDataOperator, PrepareDataOperator, SnapshotDataOperator, ValidateDataOperator
+from modelops.operators.evaluation import EvaluateModelOperator
+from modelops.operators.registry import RegisterModelOperator
+from modelops.operators.rollout import (
+    ApproveRolloutOperator,
+    CheckServingOperator,
+    ConcludeRolloutOperator,
+    PlanRolloutOperator,
+    RollOutVersionOperator,
+)
+from modelops.operators.training import ConfirmTrainingOperator, RunTrialsOperator, TrainModelOperator
+
+CRON = {"primary": "0 2 * * 0", "secondary": "0 2 1 * *"}
+
+
+def build(model: str, namespace: dict[str, Any]) -> None:
+    """Add `train__<model>` and `deploy__<model>` to a Dag file's globals; raise SpecInvalidError for a broken YAML.
+
+    A task process asks for one Dag only, and gets only that one built.
+    """
+    wanted = get_parsing_context().dag_id
+    spec = load_model(model)
+    for dag_id, builder in ((f"train__{model}", train_dag), (f"deploy__{model}", deploy_dag)):
+        if wanted in (None, dag_id):
+            namespace[dag_id] = builder(spec)
+
+
+def train_dag(spec: ModelSpec) -> DAG:
+    """The training of one model: by its tier's cron, by a training request, or by a person."""
+    timetable = CronTriggerTimetable(CRON[spec.tier], timezone="UTC", run_immediately=timedelta(0))
+    with DAG(
+        f"train__{spec.name}",
+        schedule=AssetOrTimeSchedule(timetable=timetable, assets=training_requested(spec.name)),
+        params=_training_form(spec),
+        **_common(spec, "training"),
+    ) as dag:
+        order = ConfirmTrainingOperator(task_id="confirm_training", model=spec.name).output
+        fetched = FetchDataOperator(task_id="fetch_data", model=spec.name, order=order).output
+        validate = ValidateDataOperator(task_id="validate_data", model=spec.name, fetched=fetched)
+        snapshot = SnapshotDataOperator(task_id="snapshot_data", model=spec.name, fetched=fetched)
+        prepare = PrepareDataOperator(task_id="prepare_data", model=spec.name, order=order, fetched=fetched)
+        tune = RunTrialsOperator.partial(
+            task_id="tune",
+            model=spec.name,
+            prepared=prepare.output,
+            map_index_template="{{ worker }}",
+            pool="training",
+        ).expand(worker=list(range(spec.training.workers)))
+        trained = TrainModelOperator(
+            task_id="train_model", model=spec.name, order=order, prepared=prepare.output, pool="training"
+        )
+        judged = EvaluateModelOperator(
+            task_id="evaluate_model", model=spec.name, order=order, prepared=prepare.output, trained=trained.output
+        )
+        RegisterModelOperator(
+            task_id="register_model",
+            model=spec.name,
+            order=order,
+            snapshot=snapshot.output,
+            prepared=prepare.output,
+            trained=trained.output,
+            evaluation=judged.output,
+        )
+        validate >> snapshot >> prepare
+        tune >> trained
+    return dag
+
+
+def deploy_dag(spec: ModelSpec) -> DAG:
+    """The rollout of one model's newest candidate."""
+    with DAG(f"deploy__{spec.name}", schedule=[candidate(spec.name)], **_common(spec, "deployment")) as dag:
+        planned = PlanRolloutOperator(task_id="plan_rollout", model=spec.name).output
+        check = CheckServingOperator(task_id="check_serving", model=spec.name, planned=planned)
+        approve = _approve(spec, planned)
+        roll_out = RollOutVersionOperator(
+            task_id="roll_out", model=spec.name, planned=planned, poll=spec.rollout.poll.total_seconds()
+        )
+        conclude = ConcludeRolloutOperator(task_id="conclude_rollout", model=spec.name, outcome=roll_out.output)
+        check >> approve >> roll_out >> conclude
+    return dag
+
+
+def _approve(spec: ModelSpec, planned: Any) -> Any:
+    if spec.risk == "low":
+        return EmptyOperator(task_id="approve", doc_md="Risk is low: nobody is asked.")
+    return ApproveRolloutOperator(
+        task_id="approve",
+        model=spec.name,
+        planned=planned,
+        subject=f"Roll out a new version of {spec.name}?",
+        body="{{ ti.xcom_pull(task_ids='plan_rollout')['reason'] }}",
+        params={"comment": Param("", type="string", title="Comment for the ledger")},
+        assigned_users=[{"id": name, "name": name} for name in spec.rollout.approvers] or None,
+        response_timeout=spec.rollout.approval_timeout,
+        defaults="Reject",
+    )
+
+
+def _training_form(spec: ModelSpec) -> dict[str, Any]:
+    most = max(1000, spec.training.trials)
+    return {
+        "reason": Param("", type="string", title="Reason", description="Why this training is wanted; it stands in the ledger."),
+        "trials": Param(spec.training.trials, type="integer", minimum=1, maximum=most, title="Optuna trials", section="Tuning"),
+        "force": Param(
+            False,
+            type="boolean",
+            title="Train although freeze or budget say no",
+            section="Policy",
+            description="Recorded with your name.",
+        ),
+    }
+
+
+def _common(spec: ModelSpec, stage: str) -> dict[str, Any]:
+    return {
+        "description": spec.description,
+        "doc_md": f"**{spec.name}**: {spec.description}\n\nOwner {spec.owner}, tier {spec.tier}, risk {spec.risk}. "
+        f"What happens unattended: `python -m include.lifecycle.cli explain {spec.name}`.",
+        "tags": [f"model:{spec.name}", f"stage:{stage}", f"tier:{spec.tier}"],
+        "catchup": False,
+        "max_active_runs": 1,
+        "default_args": {
+            "owner": spec.owner,
+            "retries": 3,
+            "retry_delay": timedelta(seconds=10),
+            "retry_exponential_backoff": True,
+        },
+    }

@@ -1,0 +1,1 @@
+"""Hooks: Airflow connections as addresses that the lifecycle understands."""

@@ -1,0 +1,23 @@
+"""Links from tasks to what they made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.models.taskinstancekey import TaskInstanceKey
+    from airflow.sdk import BaseOperator
+
+
+class ReportLink(BaseOperatorLink):
+    """The Evidently report of the newest measured window."""
+
+    name = "Drift report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Route of the report that this task wrote, or an empty string when it wrote none."""
+        result = XCom.get_value(ti_key=ti_key, key="return_value")
+        report = (result or {}).get("report")
+        return f"/modelops/v1/models/{result['model']}/reports/{report.rpartition('/')[2]}" if report else ""

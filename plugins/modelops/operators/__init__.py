@@ -1,0 +1,1 @@
+"""Operators: each calls one lifecycle function and hands on its small result."""

@@ -1,0 +1,162 @@
+"""Stages of a deploy Dag: plan, check in a real server, ask when risk wants it, roll out, conclude; and the manual rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from include.lifecycle.loading import load_model
+
+from include.lifecycle.results import PlannedRollout, RolloutOutcome, ServingCheck
+from include.lifecycle.runtime import RunContext, Runtime, runtime
+from include.lifecycle.spec import ModelSpec
+from modelops.assets import WAKE_UPS, promotions, wake
+from modelops.operators.base import LifecycleOperator, airflow_errors, plain, run_context
+
+
+class PlanRolloutOperator(LifecycleOperator):
+    """Open a rollout for the newest candidate; skip the run when there is none or another rollout is open."""
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> PlannedRollout:
+        """Claim the candidate and write the rollout's row."""
+        from include.lifecycle.rollout.planning import plan_rollout
+
+        planned = plan_rollout(spec, rt, run)
+        if planned.rollout_id is None:
+            raise AirflowSkipException(planned.reason)
+        return planned
+
+
+class CheckServingOperator(LifecycleOperator):
+    """Load the exact artefact in a real server and ask golden requests before any traffic.
+
+    :param planned: Result of `plan_rollout`. (templated)
+    """
+
+    template_fields: Sequence[str] = ("model", "planned")
+
+    def __init__(self, *, planned: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.planned = planned
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> ServingCheck:
+        """Start the server and compare its answers."""
+        from include.lifecycle.rollout.serving_check import check_serving
+
+        return check_serving(spec, rt, run, PlannedRollout.model_validate(self.planned))
+
+
+class ApproveRolloutOperator(ApprovalOperator):
+    """Ask a person before traffic moves; the answer, also a missing one, goes into the ledger.
+
+    :param model: Name of the model.
+    :param planned: Result of `plan_rollout`. (templated)
+    """
+
+    template_fields: Sequence[str] = ("subject", "body", "planned")
+
+    def __init__(self, *, model: str, planned: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.planned = planned
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Record who answered what; whoever asked for the training may not approve it."""
+        from include.lifecycle.rollout.approval import record_approval
+
+        user = event.get("responded_by_user") or {}
+        approved = self.APPROVE in (event.get("chosen_options") or [])
+        planned, comment = PlannedRollout.model_validate(self.planned), str((event.get("params_input") or {}).get("comment", ""))
+        with airflow_errors():
+            record_approval(
+                load_model(self.model),
+                runtime(),
+                run_context(self.model, context),
+                planned,
+                approved=approved,
+                by=str(user.get("name") or "nobody answered in time"),
+                comment=comment,
+            )
+        return super().execute_complete(context, event)
+
+
+class RollOutVersionOperator(LifecycleOperator):
+    """Wait, deferred, until the rollout's row is closed; a trigger drives it step by step.
+
+    :param planned: Result of `plan_rollout`. (templated)
+    :param poll: Seconds of wall time between two looks.
+    """
+
+    template_fields: Sequence[str] = ("model", "planned")
+
+    def __init__(self, *, planned: Any, poll: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.planned = planned
+        self.poll = poll
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> RolloutOutcome:
+        """Hand the rollout to the triggerer."""
+        from modelops.triggers.rollout import RolloutTrigger
+
+        planned = PlannedRollout.model_validate(self.planned)
+        if planned.rollout_id is None:
+            raise AirflowSkipException(planned.reason)
+        trigger = RolloutTrigger(rollout_id=planned.rollout_id, poll=self.poll)
+        self.defer(
+            trigger=trigger,
+            method_name="execute_complete",
+            timeout=spec.rollout.give_up_after * 2 + spec.rollout.bake + timedelta(hours=1),
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Return how the rollout ended."""
+        return plain(RolloutOutcome.model_validate(event))
+
+
+class ConcludeRolloutOperator(LifecycleOperator):
+    """Succeed when the version was promoted, and wake `retire`; fail with the reason when it was not.
+
+    :param outcome: Result of `roll_out`. (templated)
+    """
+
+    template_fields: Sequence[str] = ("model", "outcome")
+
+    def __init__(self, *, outcome: Any, **kwargs: Any) -> None:
+        super().__init__(outlets=[WAKE_UPS], **kwargs)
+        self.outcome = outcome
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> RolloutOutcome:
+        """A rollout that went back is a red run: somebody should look."""
+        outcome = RolloutOutcome.model_validate(self.outcome)
+        if outcome.state != "promoted":
+            raise AirflowFailException(f"version {outcome.version} of {outcome.model} ended {outcome.state}: {outcome.reason}")
+        wake(context["outlet_events"], [promotions()])
+        return outcome
+
+
+class RollBackModelOperator(LifecycleOperator):
+    """Return a model's traffic and champion alias to its previous version, or to one that is named.
+
+    :param reason: Why, for the ledger. (templated)
+    :param to_version: Version number, or empty for the previous champion. (templated)
+    """
+
+    template_fields: Sequence[str] = ("model", "reason", "to_version")
+
+    def __init__(self, *, reason: str, to_version: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.reason = reason
+        self.to_version = to_version
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> RolloutOutcome:
+        """Roll back now; never queued behind the model's own runs."""
+        from include.lifecycle.rollout.rollback import roll_back_model
+
+        dag_run: Any = context["dag_run"]
+        by = getattr(dag_run, "triggering_user_name", None) or "airflow"
+        wanted = str(self.to_version or "").strip()
+        return roll_back_model(spec, rt, run, reason=self.reason, by=by, to_version=int(wanted) if wanted.isdigit() else None)

@@ -1,0 +1,1 @@
+"""Triggers: what waits outside of task processes."""

@@ -1,0 +1,60 @@
+"""Drives one rollout from its row, about once a second, until it is closed. Survives restarts: all state is in the row.
+
+Two of these may overlap after a lost heartbeat; the row's lease lets one act.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from include.lifecycle.errors import LeaseLostError, LifecycleError
+
+_log = logging.getLogger(__name__)
+
+
+class RolloutTrigger(BaseTrigger):
+    """Fire once with the RolloutOutcome.
+
+    :param rollout_id: Row of table `rollouts`.
+    :param poll: Seconds between two looks.
+    """
+
+    def __init__(self, rollout_id: int, poll: float) -> None:
+        super().__init__()
+        self.rollout_id = rollout_id
+        self.poll = poll
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments, from which another triggerer builds an equal trigger."""
+        return "modelops.triggers.rollout.RolloutTrigger", {"rollout_id": self.rollout_id, "poll": self.poll}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Drive until the row is closed; what did not answer is asked again at the next look."""
+        from include.lifecycle.rollout.driver import drive_once
+
+        from include.lifecycle.runtime import runtime
+
+        holder = f"triggerer:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
+        while True:
+            try:
+                outcome = await asyncio.to_thread(drive_once, runtime(), self.rollout_id, holder)
+            except LeaseLostError as lost:
+                _log.info("rollout %s is driven elsewhere: %s", self.rollout_id, lost)
+                outcome = None
+            except LifecycleError as problem:
+                if not problem.retryable:
+                    raise
+                _log.warning("rollout %s waits: %s", self.rollout_id, problem)
+                outcome = None
+            if outcome is not None:
+                yield TriggerEvent(outcome.model_dump(mode="json"))
+                return
+            await asyncio.sleep(self.poll)

@@ -1,0 +1,30 @@
+"""Registers ModelOps with Airflow. The API app is built in the api-server only: other processes need no FastAPI."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+from modelops.links import ReportLink
+
+_IS_API_SERVER = any("api-server" in argument or "api_server" in argument for argument in sys.argv) or (
+    "airflow.api_fastapi.main" in sys.modules
+)
+
+
+def _apps() -> list[dict[str, Any]]:
+    if not _IS_API_SERVER:
+        return []
+    from modelops.api.app import app
+
+    return [{"app": app, "url_prefix": "/modelops/v1", "name": "modelops"}]
+
+
+class ModelOpsPlugin(AirflowPlugin):
+    """REST routes and task links of ModelOps."""
+
+    name = "modelops"
+    fastapi_apps: ClassVar[list[dict[str, Any]]] = _apps()
+    operator_extra_links: ClassVar[list[Any]] = [ReportLink()]

@@ -1,0 +1,51 @@
+"""Operators without Airflow's database: errors become the right exceptions, triggers rebuild themselves."""
+
+from __future__ import annotations
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from include.lifecycle.errors import DataInvalidError, SourceUnavailableError, TrainingRefusedError
+from include.lifecycle.results import MonitoredModel
+from modelops.operators.base import airflow_errors, plain
+from modelops.operators.training import _trigger
+from modelops.triggers.rollout import RolloutTrigger
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (DataInvalidError("no rows"), AirflowFailException),
+        (TrainingRefusedError("frozen"), AirflowSkipException),
+        (SourceUnavailableError("down"), SourceUnavailableError),
+        (KeyError("a bug"), KeyError),
+    ],
+)
+def test_errors_fail_skip_or_are_tried_again(raised, expected):
+    with pytest.raises(expected, match=str(raised).strip("'")), airflow_errors():
+        raise raised
+
+
+def test_results_become_json():
+    result = MonitoredModel(model="m", windows=[1], signals=[], health=0.9)
+    assert plain({"inner": result})["inner"]["windows"] == [1]
+
+
+def test_trigger_rebuilds_itself():
+    path, arguments = RolloutTrigger(rollout_id=7, poll=0.5).serialize()
+    assert path == f"{RolloutTrigger.__module__}.{RolloutTrigger.__name__}"
+    assert RolloutTrigger(**arguments).serialize() == (path, arguments)
+
+
+@pytest.mark.parametrize(
+    ("run_type", "conf", "expected"),
+    [
+        ("asset_triggered", {}, "signal"),
+        ("scheduled", {}, "schedule"),
+        ("manual", {}, "manual"),
+        ("manual", {"source": "schedule"}, "schedule"),
+        ("DagRunType.ASSET_TRIGGERED", {"source": "schedule"}, "signal"),
+    ],
+)
+def test_what_started_a_training(run_type, conf, expected):
+    assert _trigger(run_type, conf) == expected
