@@ -1,0 +1,119 @@
+"""Pydantic's findings in a person's words: the key, what was got, what is allowed, did-you-mean, and the place in the YAML."""
+
+from __future__ import annotations
+
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from include.lifecycle.availability import allowed_now, shown
+from include.lifecycle.origins import KeyPath, Node, Origin, Problem, dotted, find
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.spec_rules import did_you_mean
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "string": "text",
+    "list": "a list",
+    "dict": "a mapping",
+    "model": "a mapping",
+    "bool": "true or false",
+}
+_BOUNDS: dict[str, tuple[str, str]] = {
+    "greater_than_equal": ("at least {}", "ge"),
+    "greater_than": ("more than {}", "gt"),
+    "less_than_equal": ("at most {}", "le"),
+    "less_than": ("less than {}", "lt"),
+    "too_short": ("at least {} entry", "min_length"),
+    "string_pattern_mismatch": ("text that matches {}", "pattern"),
+}
+
+
+def type_problems(error: ValidationError, tree: Node, top: Origin) -> list[Problem]:
+    """One Problem per wrong key; `top` is the first line of the model's file, named where a whole section is missing from it."""
+    grouped: dict[KeyPath, list[ErrorDetails]] = {}
+    for details in error.errors(include_url=False):
+        grouped.setdefault(_key_path(details, tree), []).append(details)
+    return [_problem(path, found, tree, top) for path, found in grouped.items()]
+
+
+def section_at(path: KeyPath) -> type[BaseModel] | None:
+    """The section class that describes `path`; None where none does."""
+    kind: Any = ModelSpec
+    for part in path:
+        if _is_section(kind):
+            field = kind.model_fields.get(part)
+            kind = field.annotation if field else None
+        else:
+            kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else None
+    return kind if _is_section(kind) else None
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _key_path(details: ErrorDetails, tree: Node) -> KeyPath:
+    # A union adds its member's name to the location ("floor", "float"): cut what is no key.
+    if details["type"] == "missing":
+        return details["loc"]
+    return find(tree, details["loc"])[1]
+
+
+def _problem(path: KeyPath, found: list[ErrorDetails], tree: Node, top: Origin) -> Problem:
+    first, (node, _) = found[0], find(tree, path)
+    if first["type"] == "missing":
+        parent = find(tree, path[:-1])[0].origin
+        return Problem(parent if parent.layer != "default" else top, path, _missing(path))
+    if first["type"] == "extra_forbidden":
+        return Problem(node.key or node.origin, path, _unknown(path))
+    if first["type"] == "value_error":
+        return Problem(node.origin, path, str(first["ctx"]["error"]))
+    now = allowed_now(path)
+    allowed = [", ".join(shown(value, bare=True) for value in now)] if now else [_allowed(details) for details in found]
+    return Problem(
+        node.origin, path, f"got {shown(node.value if _scalar(node) else first['input'])}; allowed: {' or '.join(allowed)}"
+    )
+
+
+def _scalar(node: Node) -> bool:
+    return not isinstance(node.value, dict | list)
+
+
+def _allowed(details: ErrorDetails) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "literal_error":
+        return str(context["expected"]).replace(" or ", ", ").replace("'", "")
+    if kind in _BOUNDS:
+        template, key = _BOUNDS[kind]
+        return template.format(context[key])
+    return _KINDS.get(kind.partition("_")[0], details["msg"])
+
+
+def _missing(path: KeyPath) -> str:
+    section = section_at(path[:-1])
+    field = section.model_fields.get(str(path[-1])) if section else None
+    hint = f" ({field.description})" if field and field.description else ""
+    return f"missing, and it is required{hint}"
+
+
+def _unknown(path: KeyPath) -> str:
+    name, section = str(path[-1]), section_at(path[:-1])
+    siblings = list(section.model_fields) if section else []
+    if near := did_you_mean(name, siblings):
+        return f"unknown key{near}"
+    if elsewhere := [dotted((*at, name)) for at in _sections() if name in _fields(at)]:
+        return f"unknown key here; did you mean {' or '.join(elsewhere)}?"
+    return f"unknown key; allowed: {', '.join(siblings)}" if siblings else "unknown key"
+
+
+def _fields(path: KeyPath) -> list[str]:
+    section = section_at(path)
+    return list(section.model_fields) if section else []
+
+
+def _sections(above: KeyPath = ()) -> list[KeyPath]:
+    inner = [path for name in _fields(above) for path in _sections((*above, name))]
+    return [above, *inner] if section_at(above) else []
