@@ -34,6 +34,8 @@ class Settings:
     passfile: Path | None
     clock_file: Path | None
     overlay: Path | None
+    airflow_url: str
+    airflow_passwords: Path
 
     @property
     def models_dir(self) -> Path:
@@ -79,6 +81,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         passfile=Path(passfile) if passfile else None,
         clock_file=Path(clock_file) if clock_file else None,
         overlay=Path(overlay) if overlay else None,
+        airflow_url=env.get("MODELOPS_AIRFLOW_URL", "http://127.0.0.1:18080"),
+        airflow_passwords=Path(
+            env.get("MODELOPS_AIRFLOW_PASSWORDS", local / "airflow" / "simple_auth_manager_passwords.json.generated")
+        ),
     )
 
 
