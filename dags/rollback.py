@@ -10,7 +10,7 @@ from modelops.platform import platform
 with DAG(
     "rollback",
     description="Return a model's traffic and champion to its previous version.",
-    doc_md="Moves traffic first, reads it back, then the alias, then the ledger. Reasons: business, complaint, regulator, incident.",
+    doc_md="Traffic first, read back, then the alias, then the ledger. Reasons: business, complaint, regulator, incident.",
     schedule=None,
     params={
         "model": Param("", type="string", minLength=1, title="Model"),

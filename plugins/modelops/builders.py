@@ -11,8 +11,8 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param
 from airflow.sdk.definitions.context import get_parsing_context
-from include.lifecycle.loading import load_model
 
+from include.lifecycle.loading import load_model
 from include.lifecycle.spec import ModelSpec
 from modelops.assets import candidate, training_requested
 from modelops.operators.data import FetchDataOperator, PrepareDataOperator, SnapshotDataOperator, ValidateDataOperator

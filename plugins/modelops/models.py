@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from include.lifecycle.loading import load_model, model_names
-
 from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.loading import load_model, model_names
 from include.lifecycle.spec import ModelSpec
 
 

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from include.lifecycle.loading import load_model
 
 from include.lifecycle.errors import LifecycleError, TrainingRefusedError
+from include.lifecycle.loading import load_model
 from include.lifecycle.results import StageResult
 from include.lifecycle.runtime import RunContext, Runtime, runtime
 from include.lifecycle.spec import ModelSpec

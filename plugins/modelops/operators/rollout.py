@@ -9,8 +9,8 @@ from typing import Any
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from include.lifecycle.loading import load_model
 
+from include.lifecycle.loading import load_model
 from include.lifecycle.results import PlannedRollout, RolloutOutcome, ServingCheck
 from include.lifecycle.runtime import RunContext, Runtime, runtime
 from include.lifecycle.spec import ModelSpec
