@@ -1,4 +1,4 @@
-"""The way to MLflow: one client per address that fails quickly, and a context that turns MLflow's errors into the lifecycle's own.
+"""The way to MLflow: one client per address that fails quickly, and a context that turns MLflow errors into the lifecycle's.
 
 Used by training (experiments, trials), registration, promotion and retirement; nobody else builds an MlflowClient.
 """

@@ -1,0 +1,85 @@
+"""Brings a registered version's files from MLflow to this machine, whole and verified: `served/<model>/<version>/` and its profile.
+
+The rollout's serving check, the model servers, evaluation (champion) and monitoring (profile) start here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from include.lifecycle.errors import ArtefactDigestError
+from include.lifecycle.registry.client import registry_calls
+from include.lifecycle.runtime import Runtime
+from include.lifecycle.storage import whole_folder
+from include.serving.version_folder import verify, write_manifest
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+SERVING_FOLDER, PROFILE_FOLDER = "serving", "profile"
+MANIFEST_TAG, PROFILE_TAG = "manifest_digest", "profile_digest"
+
+
+def model_version(rt: Runtime, model: str, version: int) -> ModelVersion:
+    """The version's entry in MLflow's registry; SourceQueryError when there is none."""
+    with registry_calls(rt, f"reading version {version} of {model}") as client:
+        return client.get_model_version(model, str(version))
+
+
+def materialise_version(rt: Runtime, model: str, version: int) -> tuple[Path, str]:
+    """Folder `served/<model>/<version>` and its manifest digest; downloaded when it is not there or not what was registered.
+
+    Raises:
+        ArtefactDigestError: what MLflow holds is not what was registered, or the version was never completed.
+        SourceUnavailableError: MLflow is down and the version is not here yet. A verified folder needs MLflow only for its tag.
+    """
+    return _materialise(rt, model, version, SERVING_FOLDER, MANIFEST_TAG, rt.storage.served(model, version))
+
+
+def materialise_profile(rt: Runtime, model: str, version: int) -> Path:
+    """Folder with the version's reference profile (monitoring reads it by `read_profile`); verified like the served folder.
+
+    It lies beside the served folders and stays when a version is retired.
+    """
+    target = rt.storage.served(model, version).parent / "profiles" / str(version)
+    return _materialise(rt, model, version, PROFILE_FOLDER, PROFILE_TAG, target)[0]
+
+
+def _materialise(rt: Runtime, model: str, version: int, part: str, tag: str, target: Path) -> tuple[Path, str]:
+    entry = model_version(rt, model, version)
+    digest = entry.tags.get(tag)
+    if digest is None:
+        raise ArtefactDigestError(f"version {version} of {model} has no tag {tag}: its registration did not finish, run it again")
+    if not _is_good(target, digest):
+        download(rt, entry, part, target, digest)
+    return target, digest
+
+
+def _is_good(folder: Path, digest: str) -> bool:
+    """Whether the folder is there and holds exactly what was registered; a damaged one is fetched again."""
+    try:
+        verify(folder, digest)
+    except ArtefactDigestError:
+        return False
+    return True
+
+
+def download(rt: Runtime, entry: ModelVersion, part: str, target: Path, digest: str) -> None:
+    """Fetch one folder of a version's artefacts into `target`, verified before it takes that name."""
+    from mlflow.artifacts import download_artifacts
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    where = f"{entry.source}/{part}"
+    with TemporaryDirectory(dir=target.parent, prefix=".download-") as temporary, whole_folder(target) as folder:
+        with registry_calls(rt, f"fetching {where} of {entry.name} version {entry.version}"):
+            fetched = download_artifacts(artifact_uri=where, dst_path=temporary, tracking_uri=rt.settings.mlflow_url)
+        shutil.copytree(fetched, folder, dirs_exist_ok=True)
+        verify(folder, digest)
+
+
+def seal(folder: Path) -> str:
+    """Write the folder's manifest and return the manifest's sha256, which the version's tag carries."""
+    return write_manifest(folder)
