@@ -1,0 +1,157 @@
+"""The reference that a version is monitored by: what its training data and hold-out looked like. Written once, with the version.
+
+Registration builds and stores it; drift, prediction and performance checks read it. Two files: `profile.json` and `samples.npz`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from include.lifecycle.errors import DataInvalidError
+from include.lifecycle.statistics.distances import SMALLEST_SCALE, NumericReference
+from include.lifecycle.storage import write_whole
+
+if TYPE_CHECKING:
+    import pandas
+
+    from include.lifecycle.spec import ModelSpec
+
+Floats = NDArray[np.float64]
+
+PROFILE_FILE, SAMPLES_FILE = "profile.json", "samples.npz"
+PREDICTION = "@prediction"  # no column can be called so
+QUANTILE_LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+
+
+class Frozen(BaseModel):
+    """Base of the profile's parts."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Null(Frozen):
+    """What a distance does without drift in windows of at least `rows` rows: `threshold` is exceeded with probability `level`.
+
+    Resting on `draws` drawn windows that are worth `windows` independent ones; `median` of their distances.
+    """
+
+    rows: int
+    draws: int
+    windows: float
+    level: float
+    median: float
+    threshold: float
+
+
+class ColumnProfile(Frozen):
+    """One watched column: rows and share of nulls in training, and its nulls by window size (rising `rows`)."""
+
+    rows: int
+    null_share: float
+    nulls: list[Null] = []
+
+    def null_for(self, rows: int) -> Null | None:
+        """The null of the largest window size not above `rows`: smaller windows are noisier, so this errs to the safe side."""
+        fitting = [null for null in self.nulls if null.rows <= rows]
+        return fitting[-1] if fitting else next(iter(self.nulls), None)
+
+
+class NumericProfile(ColumnProfile):
+    """A numeric column; `quantiles` at QUANTILE_LEVELS. The sorted sample lies in the profile's `samples`."""
+
+    mean: float
+    std: float
+    quantiles: list[float]
+
+    def quantile(self, level: float) -> float:
+        """The stored quantile at one of QUANTILE_LEVELS."""
+        return self.quantiles[QUANTILE_LEVELS.index(level)]
+
+
+class CategoricalProfile(ColumnProfile):
+    """A categorical column with its counts in training."""
+
+    counts: dict[str, int]
+
+
+class PerformanceReference(Frozen):
+    """What the hold-out showed: objective metric, its skill (see performance.skill) with standard error (None: too few blocks),
+    Brier score and means."""
+
+    rows: int
+    metric: str
+    value: float
+    skill: float
+    skill_error: float | None
+    brier_score: float
+    rate: float
+    mean_prediction: float
+
+
+class Profile(Frozen):
+    """The whole reference of one version. `samples`: sorted values per numeric column and of the hold-out's predictions."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    model: str
+    train_rows: int
+    holdout_rows: int
+    holdout_from: datetime
+    holdout_until: datetime
+    window_seconds: float
+    numeric: dict[str, NumericProfile]
+    categorical: dict[str, CategoricalProfile]
+    prediction: NumericProfile
+    performance: PerformanceReference | None
+    samples: dict[str, Floats] = Field(exclude=True, repr=False)
+
+    def reference(self, column: str) -> NumericReference:
+        """The prepared sample of a numeric column, or of PREDICTION; KeyError for any other."""
+        stored = self.prediction if column == PREDICTION else self.numeric[column]
+        return NumericReference(self.samples[column], max(stored.std, SMALLEST_SCALE))
+
+    def write(self, folder: Path) -> None:
+        """Write both files into `folder` (created when missing); samples first, so that profile.json says the pair is whole."""
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, **{_member(name): values for name, values in self.samples.items()})  # type: ignore[arg-type]
+        write_whole(folder / SAMPLES_FILE, packed.getvalue())
+        write_whole(folder / PROFILE_FILE, self.model_dump_json(indent=1))
+
+
+def read_profile(folder: Path) -> Profile:
+    """Read what `Profile.write` wrote; raise DataInvalidError naming the folder when a file is missing or malformed."""
+    try:
+        plain: dict[str, Any] = json.loads((folder / PROFILE_FILE).read_bytes())
+        with np.load(folder / SAMPLES_FILE, allow_pickle=False) as packed:
+            samples = {name.removeprefix("sample_"): packed[name] for name in packed.files}
+        return Profile.model_validate(plain | {"samples": samples})
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise DataInvalidError(f"reference profile {folder}: {problem}; expected {PROFILE_FILE} and {SAMPLES_FILE}") from problem
+
+
+def _member(name: str) -> str:
+    return f"sample_{name}"
+
+
+def build_profile(
+    spec: ModelSpec, train: pandas.DataFrame, holdout: pandas.DataFrame, holdout_predictions: Floats, *, seed: int
+) -> Profile:
+    """Profile one version from what it was fitted on (`train`) and what it was not (`holdout`, with event time and target).
+
+    `holdout_predictions`: (len(holdout),) P(target = 1). Raise DataInvalidError for an empty table or a length that differs.
+    """
+    from include.lifecycle.monitoring.referencing import profile_from
+
+    if len(train) == 0 or len(holdout) == 0:
+        raise DataInvalidError(f"profile of {spec.name}: {len(train)} training and {len(holdout)} hold-out rows; both are needed")
+    if len(holdout_predictions) != len(holdout):
+        raise DataInvalidError(f"profile of {spec.name}: {len(holdout_predictions)} predictions for {len(holdout)} hold-out rows")
+    return profile_from(spec, train, holdout, np.asarray(holdout_predictions, dtype=np.float64), seed=seed)

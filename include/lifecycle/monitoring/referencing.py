@@ -1,0 +1,200 @@
+"""How a reference profile is built from the training and hold-out tables; profile.py holds the result's shape.
+
+Nulls of features: distances of hold-out windows to training. Null of predictions: the hold-out is its own reference, so each
+window's distance is divided by 1 - its share of the hold-out, which is exactly the distance to the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.lifecycle.evaluation.metrics import metric_named
+from include.lifecycle.monitoring.columns import categories, counts_of, numbers, seconds
+from include.lifecycle.monitoring.profile import (
+    PREDICTION,
+    QUANTILE_LEVELS,
+    CategoricalProfile,
+    Null,
+    NumericProfile,
+    PerformanceReference,
+    Profile,
+)
+from include.lifecycle.monitoring.skill import mean_gap, skill, time_blocks
+from include.lifecycle.statistics.distances import Counts, NumericReference, jensen_shannon
+from include.lifecycle.statistics.null import (
+    DrawnWindows,
+    draw_windows,
+    false_alarm_level,
+    independent_windows,
+    null_threshold,
+)
+
+if TYPE_CHECKING:
+    import pandas
+
+    from include.lifecycle.spec import ModelSpec
+
+Floats = NDArray[np.float64]
+
+SAMPLE_SIZE = 50_000
+NULL_ROWS = 20_000  # hold-out rows that windows are drawn from
+DRAWS = 200
+FEWEST_DRAWS = 20
+SIZES = (1, 4)  # window sizes of the nulls, in multiples of monitoring.minimum_rows
+
+
+@dataclass(frozen=True)
+class _Nulls:
+    """Windows drawn once per size, shared by all columns, and the level of each test."""
+
+    drawn: dict[int, DrawnWindows]
+    level: float
+
+    def of(self, cells: NDArray[np.int64], size: int, distance: Callable[[Counts], float], *, inside: bool = False) -> list[Null]:
+        """Nulls of a column coded into `size` cells (-1 = null). `inside`: the reference contains the windows."""
+        found = [self._one(rows, drawn, cells, size, distance, inside) for rows, drawn in sorted(self.drawn.items())]
+        return [null for null in found if null is not None]
+
+    def _one(
+        self,
+        rows: int,
+        drawn: DrawnWindows,
+        cells: NDArray[np.int64],
+        size: int,
+        distance: Callable[[Counts], float],
+        inside: bool,
+    ) -> Null | None:
+        values = np.full(len(drawn.rows), np.nan)
+        for place, chosen in enumerate(drawn.rows):
+            held = cells[chosen]
+            held = held[held >= 0]
+            if held.size:
+                share = min(held.size / cells.size, 0.5) if inside else 0.0
+                values[place] = distance(np.bincount(held, minlength=size)) / (1 - share)
+        some = np.isfinite(values)
+        if some.sum() < FEWEST_DRAWS:
+            return None
+        independent = independent_windows(values, drawn)
+        threshold = null_threshold(values[some], self.level, independent)
+        median = float(np.median(values[some]))
+        return Null(rows=rows, draws=int(some.sum()), windows=independent, level=self.level, median=median, threshold=threshold)
+
+
+def profile_from(
+    spec: ModelSpec, train: pandas.DataFrame, holdout: pandas.DataFrame, predictions: Floats, *, seed: int
+) -> Profile:
+    """Build the profile; see profile.build_profile, which checks the input."""
+    times = seconds(holdout[spec.data.event_time])
+    kept = _kept(len(holdout), seed)
+    nulls = _draw(spec, times[kept], seed)
+    samples: dict[str, Floats] = {}
+    numeric: dict[str, NumericProfile] = {}
+    categorical: dict[str, CategoricalProfile] = {}
+    for name in spec.watched:
+        if name in spec.features.numeric:
+            numeric[name], samples[name] = _numeric(numbers(train[name]), numbers(holdout[name])[kept], nulls)
+        else:
+            categorical[name] = _categorical(train[name], categories(holdout[name])[kept], nulls)
+    prediction, samples[PREDICTION] = _numeric(predictions, predictions[kept], nulls, inside=True)
+    return Profile(
+        model=spec.name,
+        train_rows=len(train),
+        holdout_rows=len(holdout),
+        holdout_from=_moment(times.min()),
+        holdout_until=_moment(times.max()),
+        window_seconds=spec.monitoring.window.total_seconds(),
+        numeric=numeric,
+        categorical=categorical,
+        prediction=prediction,
+        performance=_performance(spec, holdout, times, predictions),
+        samples={name: values for name, values in samples.items() if values.size},
+    )
+
+
+def _kept(rows: int, seed: int) -> NDArray[np.int64]:
+    if rows <= NULL_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(seed).choice(rows, NULL_ROWS, replace=False))
+
+
+def _draw(spec: ModelSpec, times: Floats, seed: int) -> _Nulls:
+    monitoring = spec.monitoring
+    level = false_alarm_level(monitoring.drift.false_alarms_per_quarter, monitoring.window, len(spec.watched) + 1)
+    drawn: dict[int, DrawnWindows] = {}
+    for factor in SIZES:
+        rows = monitoring.minimum_rows * factor
+        windows = draw_windows(times, monitoring.window, rows=rows, draws=DRAWS, seed=seed)
+        if not drawn or max(chosen.size for chosen in windows.rows) > monitoring.minimum_rows:
+            drawn[rows] = windows
+    return _Nulls(drawn, level)
+
+
+def _numeric(train: Floats, holdout: Floats, nulls: _Nulls, *, inside: bool = False) -> tuple[NumericProfile, Floats]:
+    finite = np.sort(train[np.isfinite(train)])
+    if not finite.size:
+        empty = NumericProfile(rows=train.size, null_share=1.0, mean=0.0, std=0.0, quantiles=[0.0] * len(QUANTILE_LEVELS))
+        return empty, finite
+    some = np.isfinite(holdout)
+    grid, codes = np.unique(holdout[some], return_inverse=True)
+    cells = np.full(holdout.size, -1, dtype=np.int64)
+    cells[some] = codes
+    reference = NumericReference.of(finite)
+    stored = NumericProfile(
+        rows=train.size,
+        null_share=1 - finite.size / train.size,
+        mean=float(finite.mean()),
+        std=float(finite.std()),
+        quantiles=[float(value) for value in np.quantile(finite, QUANTILE_LEVELS)],
+        nulls=nulls.of(cells, grid.size, reference.on_grid(grid), inside=inside) if grid.size else [],
+    )
+    return stored, _thinned(finite)
+
+
+def _thinned(ordered: Floats) -> Floats:
+    """At most SAMPLE_SIZE evenly spaced order statistics, first and last among them: less noise than drawing at random."""
+    if ordered.size <= SAMPLE_SIZE:
+        return ordered
+    return ordered[np.linspace(0, ordered.size - 1, SAMPLE_SIZE).round().astype(np.int64)]
+
+
+def _categorical(train: pandas.Series[str], holdout: NDArray[np.object_], nulls: _Nulls) -> CategoricalProfile:
+    texts = categories(train)
+    counts = counts_of(texts)
+    names = sorted(counts.keys() | {text for text in holdout if text is not None})
+    number = {name: place for place, name in enumerate(names)}
+    cells = np.array([-1 if text is None else number[text] for text in holdout], dtype=np.int64)
+    expected = np.array([counts.get(name, 0) for name in names], dtype=np.float64)
+    usable = bool(counts) and bool((cells >= 0).any())
+    null_share = 1 - sum(counts.values()) / texts.size
+    found = nulls.of(cells, len(names), lambda seen: jensen_shannon(expected, seen)) if usable else []
+    return CategoricalProfile(rows=texts.size, null_share=null_share, counts=counts, nulls=found)
+
+
+def _performance(spec: ModelSpec, holdout: pandas.DataFrame, times: Floats, predictions: Floats) -> PerformanceReference | None:
+    labels = numbers(holdout[spec.data.target])
+    known = np.isfinite(labels)
+    if spec.objective.task != "binary_classification" or np.unique(labels[known]).size < 2:
+        return None
+    labels, guesses, times = labels[known], predictions[known], times[known]
+    blocks = time_blocks(times, float(times.min()), float(times.max() - times.min()) + 1.0)
+    measured = skill(spec.objective.metric, labels, guesses, blocks)
+    return PerformanceReference(
+        rows=labels.size,
+        metric=spec.objective.metric,
+        value=metric_named(spec.objective.metric).score(labels, guesses),
+        skill=measured.value,
+        skill_error=measured.error if np.isfinite(measured.error) else None,
+        brier_score=metric_named("brier_score").score(labels, guesses),
+        rate=float(labels.mean()),
+        mean_prediction=mean_gap(labels, guesses, blocks).value + float(labels.mean()),
+    )
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(float(at), UTC)
