@@ -1,4 +1,4 @@
-"""Brings a registered version's files from MLflow to this machine, whole and verified: `served/<model>/<version>/` and its profile.
+"""Brings a version's files from MLflow to this machine, whole and verified: `served/<model>/<version>/` and its profile.
 
 The rollout's serving check, the model servers, evaluation (champion) and monitoring (profile) start here.
 """

@@ -77,8 +77,12 @@ def _is_unreachable(problem: Exception) -> bool:
 
 
 def is_absent(problem: Exception) -> bool:
-    """Whether MLflow said that the model, version, alias or run does not exist."""
-    return getattr(problem, "error_code", None) == _ABSENT or "not found" in str(problem).lower()
+    """Whether MLflow itself answered that the model, version, alias or run does not exist (not a proxy's or a wrong URL's 404)."""
+    from mlflow.exceptions import RestException
+
+    code = getattr(problem, "error_code", None)
+    missing_alias = code == "INVALID_PARAMETER_VALUE" and "not found" in str(problem)
+    return isinstance(problem, RestException) and (code == _ABSENT or missing_alias)
 
 
 def experiment_name(model: str) -> str:
@@ -111,7 +115,7 @@ def alias_version(rt: Runtime, model: str, alias: str) -> int | None:
         try:
             return int(client.get_model_version_by_alias(model, alias).version)
         except MlflowException as problem:
-            if is_absent(problem) or "alias" in str(problem).lower():
+            if is_absent(problem):
                 return None
             raise
 

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, RowMapping, select, text
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.ledger import Entry
+from include.lifecycle.registry.artefacts import model_version
 from include.lifecycle.registry.client import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, SHADOW, aliases_of, registry_calls
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import ledger
@@ -33,9 +34,9 @@ def promote(
 ) -> None:
     """Make `version` champion and the old champion `previous`; it gives up `challenger` and `shadow`.
 
-    `key` makes it idempotent: the second call with a key that is done changes nothing. Pass `connection` when its transaction holds
-    the model's lock already; otherwise the lock is taken here. Raises SourceUnavailableError (MLflow or database), GateFailedError
-    when the aliases read back differ from the plan.
+    `key` makes it idempotent: the second call with a key that is done changes nothing. Pass `connection` when its transaction
+    holds the model's lock already; otherwise the lock is taken here. Raises SourceUnavailableError (MLflow or database),
+    SourceQueryError (no such version), GateFailedError (the aliases read back differ from the plan).
     """
 
     def plan(before: Aliases) -> Aliases:
@@ -164,7 +165,7 @@ def _refuse_overtaken(intended: RowMapping, history: list[RowMapping]) -> None:
     newer = next((row for row in history if row["phase"] == "done" and row["id"] > intended["id"]), None)
     if newer is not None:
         raise GateFailedError(
-            f"{intended['model']}: `{intended['act']}` was planned before `{newer['act']}` (ledger {newer['id']}) moved the aliases; "
+            f"{intended['model']}: `{intended['act']}` was planned before `{newer['act']}` (ledger {newer['id']}) was done; "
             "it is not taken up again, ask for it anew"
         )
 
@@ -176,6 +177,8 @@ def _kept(row: RowMapping) -> dict[str, Any]:
 def _intend(rt: Runtime, plan: Plan, entry: Entry, key: str) -> Entry:
     before = aliases_of(rt, entry.model)
     after = plan(before)
+    for version in set(after.values()) - set(before.values()):
+        model_version(rt, entry.model, version)  # a version that does not exist is refused before anything moves
     evidence: dict[str, Any] = {"aliases_before": before, "aliases_after": after}
     if foreign := foreign_aliases(rt, entry.model):
         evidence["foreign"] = foreign  # the move starts from what is really there; who moved it is for the alert to say
@@ -213,7 +216,7 @@ def _set_aliases(rt: Runtime, model: str, after: Aliases) -> None:
 
 
 def _set_stages(rt: Runtime, model: str, versions: set[int], after: Aliases) -> None:
-    """The documents' stages as tags: Production for the champion, Staging for the other aliases, None for a version without one."""
+    """The documents' stages as tags: Production for the champion, Staging for other aliases, None for a version without one."""
     stages = dict.fromkeys(versions, NO_STAGE)
     for alias in (SHADOW, CHALLENGER, PREVIOUS, CHAMPION):
         if alias in after:

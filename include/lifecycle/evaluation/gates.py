@@ -1,0 +1,96 @@
+"""Gates on the hold-out: floor, trivial baseline, champion. Each is a Verdict with its interval and the rows it rests on.
+
+An interval on the right side of its limit passes, on the wrong side fails, across it is inconclusive; so are too few rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from include.lifecycle.evaluation.metrics import Metric
+from include.lifecycle.evaluation.sample import Sample
+from include.lifecycle.statistics.intervals import Floats, Interval
+from include.lifecycle.verdicts import Outcome, Verdict
+
+FLOOR, BASELINE, CHAMPION = "floor", "baseline", "champion"
+
+
+def beyond(interval: Interval, limit: float, *, strictly: bool = False) -> Outcome:
+    """Where an interval lies against a limit from which on it is good: at or above (with `strictly`: above) it passes."""
+    if not interval.known:
+        return Outcome.INCONCLUSIVE
+    if interval.lower > limit or (not strictly and interval.lower >= limit):
+        return Outcome.PASS
+    if interval.upper < limit or (strictly and interval.upper <= limit):
+        return Outcome.FAIL
+    return Outcome.INCONCLUSIVE
+
+
+def floor_gate(metric: Metric, floor: float | None, sample: Sample, p: Floats) -> Verdict:
+    """The objective metric of p (n,) against `objective.floor`; None (`floor: none`) passes, since no floor was wanted."""
+    value = sample.value(metric, p)
+    evidence = {"metric": metric.name, "floor": floor, **value.evidence(), **sample.evidence()}
+    if floor is None:
+        return Verdict(check=FLOOR, outcome=Outcome.PASS, reason="no floor is wanted (objective.floor: none)", evidence=evidence)
+    if sample.shortage:
+        return _too_few(FLOOR, sample, evidence)
+    outcome = beyond(value if metric.greater_is_better else _mirrored(value), floor if metric.greater_is_better else -floor)
+    word = {Outcome.PASS: "holds", Outcome.FAIL: "misses", Outcome.INCONCLUSIVE: "is not clearly on one side of"}[outcome]
+    reason = f"{metric.name} {_with_bounds(value)} {word} the floor {floor:g}"
+    return Verdict(check=FLOOR, outcome=outcome, reason=reason, evidence=evidence)
+
+
+def baseline_gate(metric: Metric, sample: Sample, p: Floats, prior: float) -> Verdict:
+    """p (n,) must be better than the model that always says the training rate `prior` (scikit-learn's DummyClassifier)."""
+    trivial = np.full(sample.rows, prior)
+    gain = sample.gain(metric, p, trivial)
+    scores = {"model": metric.score(sample.y, p), "baseline": metric.score(sample.y, trivial)}
+    evidence = {"metric": metric.name, "prior": prior, **scores, "gain": gain.evidence(), **sample.evidence()}
+    if sample.shortage:
+        return _too_few(BASELINE, sample, evidence)
+    outcome = beyond(gain, 0.0, strictly=True)
+    word = {Outcome.PASS: "beats", Outcome.FAIL: "does not beat", Outcome.INCONCLUSIVE: "is not clearly better than"}[outcome]
+    reason = f"{metric.name} {scores['model']:.4f} {word} always predicting the training rate ({scores['baseline']:.4f})"
+    return Verdict(check=BASELINE, outcome=outcome, reason=reason, evidence=evidence)
+
+
+def comparison_gate(
+    metric: Metric, sample: Sample, new: Floats, old: Floats, *, margin: float | None, why: str, champion: int
+) -> Verdict:
+    """Challenger `new` against champion `old` (both (n,), on the same rows): not worse by `margin`, or better (margin None)."""
+    gain = sample.gain(metric, new, old)
+    scores = {"challenger": metric.score(sample.y, new), "champion": metric.score(sample.y, old)}
+    demand = "better" if margin is None else f"not worse by {margin:g}"
+    evidence: dict[str, Any] = {"metric": metric.name, "demand": demand, "why": why, "champion_version": champion, **scores}
+    evidence |= {"gain": gain.evidence(), **sample.evidence()}
+    check = f"{CHAMPION}:{'better' if margin is None else 'not_worse'}:{metric.name}"
+    if sample.shortage:
+        return _too_few(check, sample, evidence)
+    outcome = beyond(gain, 0.0, strictly=True) if margin is None else beyond(gain, -margin)
+    word = {Outcome.PASS: "is", Outcome.FAIL: "is not", Outcome.INCONCLUSIVE: "is not clearly"}[outcome]
+    reason = f"gain in {metric.name} over version {champion} {_with_bounds(gain)}: {word} {demand} ({why})"
+    return Verdict(check=check, outcome=outcome, reason=reason, evidence=evidence)
+
+
+def no_champion() -> Verdict:
+    """The champion gate of a first version."""
+    return Verdict(
+        check=CHAMPION,
+        outcome=Outcome.PASS,
+        reason="no champion yet: nothing to be worse than",
+        evidence={"champion_version": None},
+    )
+
+
+def _too_few(check: str, sample: Sample, evidence: dict[str, Any]) -> Verdict:
+    return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=f"too few to tell: {sample.shortage}", evidence=evidence)
+
+
+def _mirrored(interval: Interval) -> Interval:
+    return Interval(estimate=-interval.estimate, lower=-interval.upper, upper=-interval.lower, confidence=interval.confidence)
+
+
+def _with_bounds(interval: Interval) -> str:
+    return f"{interval.estimate:.4f} [{interval.lower:.4f}, {interval.upper:.4f}]"

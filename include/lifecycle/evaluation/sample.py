@@ -1,0 +1,98 @@
+"""The rows that verdicts rest on: labels, blocks and their resamples, and intervals of metrics on them.
+
+All gates of one evaluation share one sample's resamples, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from include.lifecycle.evaluation.metrics import Metric
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.statistics.intervals import (
+    MINIMUM_BLOCKS,
+    Codes,
+    Floats,
+    Interval,
+    block_codes,
+    resample_weights,
+    resampled_interval,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Labels y (n,), block of each row (n,), block weights (resamples, blocks), and a digest of which rows these are."""
+
+    y: Floats
+    codes: Codes
+    weights: Floats
+    confidence: float
+    minimum_rows: int
+    block: str
+    digest: str
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks (days or entities)."""
+        return int(self.weights.shape[1])
+
+    @property
+    def shortage(self) -> str | None:
+        """Why no verdict can rest on this sample, or None."""
+        if self.rows < self.minimum_rows:
+            return f"{self.rows} rows; evaluation.minimum_rows is {self.minimum_rows}"
+        if self.blocks < MINIMUM_BLOCKS:
+            return f"{self.blocks} blocks of one {self.block}; an interval needs {MINIMUM_BLOCKS}"
+        return None
+
+    def value(self, metric: Metric, p: Floats) -> Interval:
+        """A metric of predictions p (n,) with its interval."""
+        samples = metric.resample(self.y, p, self.codes, self.weights)
+        return resampled_interval(metric.score(self.y, p), samples, self.blocks, self.confidence)
+
+    def gain(self, metric: Metric, new: Floats, old: Floats) -> Interval:
+        """By how much `new` is better than `old` (both (n,)) in the metric; positive is better whatever its direction."""
+        new_values, old_values = (metric.resample(self.y, p, self.codes, self.weights) for p in (new, old))
+        estimate = metric.gain(np.array([metric.score(self.y, new)]), np.array([metric.score(self.y, old)]))[0]
+        return resampled_interval(float(estimate), metric.gain(new_values, old_values), self.blocks, self.confidence)
+
+    def evidence(self) -> dict[str, object]:
+        """What the sample is, JSON-plain."""
+        return {"rows": self.rows, "blocks": self.blocks, "block": self.block, "rows_digest": self.digest}
+
+
+def sample_of(spec: ModelSpec, frame: pd.DataFrame) -> Sample:
+    """The sample of a table with key, event time and target (empty tables give an empty sample of one block)."""
+    by_day = spec.evaluation.resample_by == "day"
+    labels = frame[spec.data.event_time].dt.floor("D") if by_day else frame[spec.data.key]
+    codes, blocks = block_codes(labels.astype(str).to_numpy() if not by_day else labels.dt.tz_convert(None).to_numpy())
+    return Sample(
+        y=frame[spec.data.target].to_numpy(dtype=np.float64),
+        codes=codes,
+        weights=resample_weights(max(1, blocks), spec.evaluation.resamples, spec.training.seed),
+        confidence=spec.evaluation.confidence,
+        minimum_rows=spec.evaluation.minimum_rows,
+        block=spec.evaluation.resample_by,
+        digest=rows_digest(spec, frame),
+    )
+
+
+def rows_digest(spec: ModelSpec, frame: pd.DataFrame) -> str:
+    """Sha256 (hex) over key, event time and target of the rows in order: two models were judged on the same rows or not."""
+    from pandas.util import hash_pandas_object
+
+    identity = frame[[spec.data.key, spec.data.event_time, spec.data.target]]
+    return hashlib.sha256(hash_pandas_object(identity, index=False).to_numpy().tobytes()).hexdigest()

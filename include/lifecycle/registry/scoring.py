@@ -1,0 +1,90 @@
+"""Scores rows through the engines that serve: evaluation, parity checks and golden requests see exactly what a client would.
+
+A version is described by its ServingSpec (`serving.json`); columns are fed as the server feeds them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.lifecycle.errors import ArtefactDigestError, SpecInvalidError
+from include.lifecycle.results import TrainedModel
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.storage import sha256_of
+from include.serving.engines import Engine, SklearnEngine, load_engine
+from include.serving.version_folder import MODEL_FILES, InputColumn, ServingSpec, read_spec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+BATCH_ROWS = 20_000  # one-hot columns of a whole hold-out at once would take gigabytes
+
+
+def describe(
+    spec: ModelSpec, *, version: int, engine: Literal["onnx", "sklearn"], known: dict[str, list[str]] | None = None
+) -> ServingSpec:
+    """What `serving.json` says of a version; `known` holds each categorical column's categories in training.
+
+    Raises SpecInvalidError for a task that is not served yet.
+    """
+    if spec.objective.task != "binary_classification":
+        raise SpecInvalidError(f"{spec.name}: task {spec.objective.task} is not served; allowed: binary_classification")
+    numeric = [InputColumn(name, "numeric") for name in spec.features.numeric]
+    categories = {name: tuple(known[name]) if known and name in known else None for name in spec.features.categorical}
+    return ServingSpec(
+        model=spec.name,
+        version=version,
+        task=spec.objective.task,
+        engine=engine,
+        key=spec.data.key,
+        event_time=spec.data.event_time,
+        target=spec.data.target,
+        classes=(0, 1),
+        inputs=(*numeric, *(InputColumn(name, "categorical", known=values) for name, values in categories.items())),
+    )
+
+
+def known_categories(spec: ModelSpec, train: pd.DataFrame) -> dict[str, list[str]]:
+    """The categories of each categorical feature in training, sorted; nulls are no category."""
+    return {name: sorted(train[name].dropna().astype(str).unique().tolist()) for name in spec.features.categorical}
+
+
+def columns_of(frame: pd.DataFrame, serving: ServingSpec) -> dict[str, list[Any]]:
+    """A table's features as the engines take them: floats with None or NaN for nulls, text with None for nulls."""
+    columns: dict[str, list[Any]] = {}
+    for column in serving.inputs:
+        values = frame[column.name]
+        if column.kind == "numeric":
+            columns[column.name] = values.to_numpy(dtype=np.float64, na_value=np.nan).tolist()
+        else:
+            text = values.astype(object)
+            columns[column.name] = text.where(values.notna(), None).tolist()
+    return columns
+
+
+def score(engine: Engine, serving: ServingSpec, frame: pd.DataFrame) -> Floats:
+    """P(target = 1) of each row (n,), in bounded batches."""
+    batches = [frame.iloc[start : start + BATCH_ROWS] for start in range(0, len(frame), BATCH_ROWS)]
+    scores = [engine.predict(columns_of(batch, serving), len(batch)) for batch in batches]
+    return np.concatenate(scores) if scores else np.empty(0)
+
+
+def fitted_engine(spec: ModelSpec, trained: TrainedModel) -> tuple[Engine, ServingSpec]:
+    """The engine of a model that was just fitted; ArtefactDigestError when the file is not what training wrote."""
+    path = trained.folder / MODEL_FILES["sklearn"]
+    if not path.is_file() or (got := sha256_of(path)) != trained.digest:
+        found = got if path.is_file() else "no file"
+        raise ArtefactDigestError(f"{path} has sha256 {found}; training wrote {trained.digest}")
+    serving = describe(spec, version=0, engine="sklearn")
+    return SklearnEngine(path, serving), serving
+
+
+def served_engine(folder: Path) -> tuple[Engine, ServingSpec]:
+    """The engine of a verified version folder, as the model server loads it."""
+    serving = read_spec(folder)
+    return load_engine(folder, serving), serving
