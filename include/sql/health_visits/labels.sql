@@ -1,0 +1,11 @@
+-- The answer is known when the interview ends.
+SELECT
+    v.visit_id AS key,
+    v.interviewed_at AS event_time,
+    CAST(v.doctor_visits > 0 AS integer) AS label,
+    v.interviewed_at AS known_at
+FROM visits AS v
+WHERE
+    v.interviewed_at >= CAST(:window_start AS timestamptz)
+    AND v.interviewed_at < CAST(:window_end AS timestamptz)
+    AND v.interviewed_at <= CAST(:as_of AS timestamptz)
