@@ -40,8 +40,13 @@ AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
 
 def allowed_now(path: KeyPath) -> tuple[Any, ...] | None:
     """The values of `path` that work now; None when the table sets no bound of its own."""
-    found = next((values for pattern, values in AVAILABLE.items() if _fits(pattern, path)), None)
+    found = _row(path)
     return found if isinstance(found, tuple) else None
+
+
+def default_only(path: KeyPath) -> bool:
+    """Whether only the value in _defaults.yaml works now."""
+    return _row(path) == DEFAULT_ONLY
 
 
 def unavailable(data: dict[str, Any], defaults: dict[str, Any]) -> Iterator[tuple[KeyPath, str]]:
@@ -69,6 +74,10 @@ def shown(value: Any, *, bare: bool = False) -> str:
     if isinstance(value, dict):
         return "a mapping" if value else "{}"
     return repr(value) if len(repr(value)) <= 60 else f"a list of {len(value)}"
+
+
+def _row(path: KeyPath) -> tuple[Any, ...] | str | None:
+    return next((values for pattern, values in AVAILABLE.items() if _fits(pattern, path)), None)
 
 
 def _fits(pattern: str, path: KeyPath) -> bool:

@@ -149,7 +149,8 @@ def _read_once(file: Path, layer: Layer, _mtime: int) -> tuple[Node, tuple[Probl
 
 
 def _message(name: str, problems: list[Problem], home: Path) -> str:
-    unique = sorted(set(problems), key=lambda problem: (_RANK[problem.origin.layer], problem.origin.line, problem.origin.column))
+    places = {problem: (_RANK[problem.origin.layer], problem.origin.line, problem.origin.column) for problem in problems}
+    unique = sorted(places, key=lambda problem: places[problem])
     count = "1 problem" if len(unique) == 1 else f"{len(unique)} problems"
     return "\n".join([f"{name}: {count}", *(problem.shown(home) for problem in unique)])
 

@@ -65,8 +65,9 @@ def _key_path(details: ErrorDetails, tree: Node) -> KeyPath:
 def _problem(path: KeyPath, found: list[ErrorDetails], tree: Node, top: Origin) -> Problem:
     first, (node, _) = found[0], find(tree, path)
     if first["type"] == "missing":
-        parent = find(tree, path[:-1])[0].origin
-        return Problem(parent if parent.layer != "default" else top, path, _missing(path))
+        parent = find(tree, path[:-1])[0]
+        place = parent.key or parent.origin
+        return Problem(top if place.layer == "default" else place, path, _missing(path))
     if first["type"] == "extra_forbidden":
         return Problem(node.key or node.origin, path, _unknown(path))
     if first["type"] == "value_error":

@@ -29,6 +29,7 @@ ESTIMATORS_OF = {
     "regression": {"linear_regression", "random_forest", "hist_gradient_boosting", "lightgbm"},
 }
 _WITHIN_ONE = _PROBABILITY - {"log_loss"}
+WINDOW_BINDS = (":window_start", ":window_end")
 # Pairs that must rise: the first may not be above the second.
 _ASCENDING = (
     ("data.minimum_rows", "data.max_rows"),
@@ -134,6 +135,10 @@ def _sql_exists(view: View) -> Found:
         elif not (view.sql_dir / query).is_file():
             there = [str(file.relative_to(view.sql_dir)) for file in view.sql_dir.glob("**/*.sql")]
             yield path, f"no such file: include/sql/{query}{did_you_mean(query, there)}"
+        elif key == "data.query":
+            text = (view.sql_dir / query).read_text(encoding="utf-8", errors="replace")
+            if missing := [name for name in WINDOW_BINDS if name not in text]:
+                yield path, f"include/sql/{query} does not use {' and '.join(missing)}; it would read beyond its window"
 
 
 def _objective_fits(view: View) -> Found:

@@ -1,0 +1,42 @@
+"""The command line: `python -m include.lifecycle.cli COMMAND`. Each command is a module in commands/.
+
+Exit codes: 0 done, 1 lint found problems, 2 an error, told in one clear message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from include.lifecycle.commands import apply, explain, ledger, lint, new, schema
+from include.lifecycle.errors import LifecycleError
+from include.settings import Settings, load_settings
+
+COMMANDS = (new, lint, explain, schema, ledger, apply)
+
+
+def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = None) -> int:
+    """Run one command and return its exit code; errors of the lifecycle are printed, never raised."""
+    parsed = build_parser().parse_args(arguments)
+    try:
+        return int(parsed.run(parsed, settings or load_settings()))
+    except LifecycleError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all commands."""
+    parser = argparse.ArgumentParser(prog="python -m include.lifecycle.cli", description=__doc__)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        command.add_to(subparsers)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""A spec in words: what happens unattended, when, and when it needs a person. Read by `cli explain`.
+
+The sentences follow the values only; they promise nothing that the YAML does not say.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.units import format_duration as length
+
+TRAINED = {"primary": "every Sunday at 02:00 UTC", "secondary": "on the first day of each month at 02:00 UTC"}
+LOWER_IS_BETTER = {"brier_score", "log_loss", "rmse", "mae"}
+
+
+def in_words(spec: ModelSpec) -> list[tuple[str, str]]:
+    """What happens unattended, as (topic, sentences)."""
+    return [
+        ("Training", _training(spec)),
+        ("Judgement", _judgement(spec)),
+        ("Monitoring", _monitoring(spec)),
+        ("Retraining", _retraining(spec)),
+        ("Rollout", _rollout(spec)),
+        ("Rollback", _rollback(spec)),
+        ("Person", _person(spec)),
+        ("Retirement", _retirement(spec)),
+    ]
+
+
+def shortest_rollout(spec: ModelSpec) -> timedelta:
+    """The least time from the first canary request to full traffic; zero for a direct rollout."""
+    if spec.rollout.strategy == "direct":
+        return timedelta(0)
+    return sum((step.at_least for step in spec.rollout.steps), timedelta(0))
+
+
+def _training(spec: ModelSpec) -> str:
+    data, training = spec.data, spec.training
+    return (
+        f"Trains {TRAINED[spec.tier]} (tier {spec.tier}), on the rows of the last {length(data.window)} whose labels are "
+        f"final ({length(spec.labels.mature_after)} old). Beyond {data.max_rows:,} rows it takes a hash sample, "
+        f"below {data.minimum_rows:,} it refuses. {training.trials} trials by {training.workers} workers choose among "
+        f"{', '.join(training.estimators)}; tuning ends after {length(training.timeout)} at the latest."
+    )
+
+
+def _judgement(spec: ModelSpec) -> str:
+    objective, evaluation = spec.objective, spec.evaluation
+    lower = objective.metric in LOWER_IS_BETTER
+    side = "above" if lower else "below"
+    floor = "No absolute floor." if objective.floor == "none" else f"Never rolled out {side} {objective.floor:g}."
+    wanted = f"not worse by more than {evaluation.margin:g}" if evaluation.promote_if == "not_worse" else "better"
+    return (
+        f"By {objective.metric} ({'lower' if lower else 'higher'} is better) on the newest {spec.data.holdout:.0%} of the "
+        f"window, and against the champion on identical rows. {floor} A scheduled challenger must be {wanted}; one that "
+        f"was trained because of decay must be better.{_groups(spec)}"
+    )
+
+
+def _groups(spec: ModelSpec) -> str:
+    fairness = spec.evaluation.fairness
+    if not fairness.attributes:
+        return ""
+    return f" Groups of {', '.join(fairness.attributes)} must not differ by more than {fairness.max_gap:.0%}."
+
+
+def _monitoring(spec: ModelSpec) -> str:
+    watched, performance = spec.monitoring, spec.monitoring.performance
+    return (
+        f"Looked at {watched.schedule}, in windows of {length(watched.window)}; fewer than {watched.minimum_rows:,} "
+        f"predictions or {watched.minimum_labels:,} final labels say nothing. Drift is watched on {len(spec.watched)} of "
+        f"{len(spec.features.all)} features, and counts above a distance of {watched.drift.minimum_effect:g} and above the "
+        f"column's own noise. The model decays when it lost {performance.act:.0%} of its skill (a warning comes from "
+        f"{performance.warn:.0%}), or when its mean prediction is off the observed rate by more than "
+        f"{performance.calibration_gap:g}."
+    )
+
+
+def _retraining(spec: ModelSpec) -> str:
+    policy, confirm = spec.retraining, spec.retraining.confirm
+    if policy.mode == "off":
+        return "No signal leads to a training (mode off); only the schedule and people do."
+    return (
+        f"A decay that stood in {confirm.windows} of the last {confirm.of} windows, over at least "
+        f"{length(confirm.spanning)}, starts a training: at most one in {length(policy.cooldown)}, and "
+        f"{policy.budget_per_month} a month. Drift of inputs alone (from a distance of "
+        f"{spec.monitoring.drift.act_effect:g}) does so only when performance fails too; faults in the data never do."
+    )
+
+
+def _rollout(spec: ModelSpec) -> str:
+    first, bake = "The first version takes all traffic after its serving check.", length(spec.rollout.bake)
+    if spec.rollout.strategy == "direct":
+        return f"{first} So does each later one (strategy direct), provisionally for {bake}."
+    steps = ", ".join(
+        f"{step.percent} % for at least {length(step.at_least)} and {step.requests:,} requests" for step in spec.rollout.steps
+    )
+    return (
+        f"{first} Each later one goes by canary: {steps}, then all traffic. That takes at least "
+        f"{length(shortest_rollout(spec))}. The promotion is provisional for {bake} more, with the old champion kept warm."
+    )
+
+
+def _rollback(spec: ModelSpec) -> str:
+    limits, rollout = spec.rollout.limits, spec.rollout
+    ending = "all traffic returns, too" if rollout.on_inconclusive == "roll_back" else "the rollout is held"
+    return (
+        f"All traffic returns to the champion when more than {limits.error_rate:.0%} of the canary's requests fail, when its "
+        f"p95 latency is above {limits.latency_ratio:g} times the champion's and {length(limits.latency_floor)} more, or when "
+        f"it performs worse by more than {limits.performance_drop:.0%}. An equally good version is sent back with "
+        f"probability {rollout.false_rollback_rate:g}. Without a conclusion after {length(rollout.give_up_after)} {ending}."
+    )
+
+
+def _person(spec: ModelSpec) -> str:
+    rollout = spec.rollout
+    held = " A held rollout waits for a person." if rollout.on_inconclusive == "hold" else ""
+    if spec.risk == "low":
+        return f"Nobody is asked before a rollout (risk low).{held}"
+    who = f"one of {', '.join(rollout.approvers)}" if rollout.approvers else "anyone who may trigger the Dag"
+    return (
+        f"Each rollout waits in Required Actions for {who}, but not for who asked for the training (risk {spec.risk}); "
+        f"no answer within {length(rollout.approval_timeout)} is a refusal.{held}"
+    )
+
+
+def _retirement(spec: ModelSpec) -> str:
+    kept = spec.retention
+    return (
+        f"A version is archived {length(kept.retire_after)} after it lost its last alias, but never one of the newest "
+        f"{kept.keep_versions}. Predictions are kept for {length(kept.keep_predictions)}."
+    )
