@@ -113,7 +113,7 @@ def read_segments_sql(paths: Sequence[Path], features: dict[str, str]) -> str:
         return f"SELECT {columns} WHERE false"
     source = (
         f"read_json({literal([str(path) for path in paths])}, columns={literal(json_columns(features))}, "
-        "format='newline_delimited', ignore_errors=true, maximum_object_size=16777216)"
+        "format='newline_delimited', ignore_errors=true)"
     )
     needed = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in ("request_id", "row", "model_version", "event_time"))
     return f"SELECT * FROM {source} WHERE {needed}"  # noqa: S608 - paths and names are quoted above

@@ -18,6 +18,7 @@ NUMERIC_DATATYPES = frozenset(
     ("FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"),
 )
 FLOAT32_MAX = 3.4028234663852886e38
+MAX_TEXT = 1000  # characters of a category or key: a line of the log stays readable
 _NUMBERS: frozenset[type] = frozenset((float, int, type(None)))
 _STRINGS: frozenset[type] = frozenset((str, type(None)))
 _SHOWN = 20  # names in one message
@@ -112,7 +113,7 @@ class RequestSchema:
         column = self.features.get(name)
         if column is None or column.kind == "categorical":
             _check_datatype(name, tensor, ("BYTES",))
-            _check_values(name, data, _STRINGS, "a string or null")
+            _check_texts(name, data)
         else:
             _check_datatype(name, tensor, NUMERIC_DATATYPES)
             _check_numbers(name, data)
@@ -181,6 +182,13 @@ def _check_values(name: str, data: list[Any], allowed: frozenset[type], wanted: 
     if not allowed.issuperset(map(type, data)):
         row, value = next((row, value) for row, value in enumerate(data) if type(value) not in allowed)
         raise _refused(f"input {name!r}, row {row}: {_shown(value)} is {_kind(value)}; allowed: {wanted}")
+
+
+def _check_texts(name: str, data: list[Any]) -> None:
+    _check_values(name, data, _STRINGS, "a string or null")
+    if max(map(len, filter(None, data)), default=0) > MAX_TEXT:
+        row, value = next((row, value) for row, value in enumerate(data) if len(value or "") > MAX_TEXT)
+        raise _refused(f"input {name!r}, row {row}: a string of {len(value)} characters; allowed: up to {MAX_TEXT}")
 
 
 def _check_numbers(name: str, data: list[Any]) -> None:
