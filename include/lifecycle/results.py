@@ -90,7 +90,7 @@ class TunedStudy(StageResult):
     study: str
     worker: int
     trials: int
-    best_value: float
+    best_value: float | None  # None while no trial of the study is complete
     best_params: dict[str, Any]
 
 

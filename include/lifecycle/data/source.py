@@ -1,0 +1,106 @@
+"""The source database (PostgreSQL): quick reachability check, counts by psycopg2, rows as an Arrow stream by connectorx.
+
+Knows no model; errors are told apart into "did not answer" (retryable) and "answered and refused".
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from include.lifecycle.data.sampling import bucket_sql
+from include.lifecycle.errors import SourceQueryError, SourceUnavailableError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_PORT_TIMEOUT = 3.0  # seconds; connectorx alone needs 30 to notice a dead server
+_BATCH_ROWS = 50_000
+_SESSION = ["SET timezone TO 'UTC'", "SET default_transaction_read_only TO on"]
+_REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "not permitted")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One database; `where` stands in front of every error message. The password stays inside `url`."""
+
+    url: URL
+    where: str
+
+    def check_port(self) -> None:
+        """Connect and hang up; raise SourceUnavailableError within three seconds when nobody listens."""
+        host, port = self.url.host or "127.0.0.1", self.url.port or 5432
+        try:
+            socket.create_connection((host, port), timeout=_PORT_TIMEOUT).close()
+        except OSError as problem:
+            raise SourceUnavailableError(
+                f"{self.where}: database {self} does not answer at {host}:{port}: {problem}"
+            ) from problem
+
+    def columns(self, query: str) -> list[str]:
+        """Names of the query's columns, without reading rows."""
+        with self._connect() as connection:
+            return list(connection.exec_driver_sql(wrapped("*", query, "LIMIT 0")).keys())
+
+    def count(self, query: str) -> int:
+        """How many rows the query returns."""
+        with self._connect() as connection:
+            return int(connection.exec_driver_sql(wrapped("count(*)", query)).scalar_one())
+
+    def rows_by_bucket(self, query: str, column: str) -> dict[int, int]:
+        """Rows per hash bucket of `column`."""
+        statement = wrapped(f"{bucket_sql(quoted(column))} AS bucket, count(*)", query, "GROUP BY 1")
+        with self._connect() as connection:
+            return {int(bucket): int(rows) for bucket, rows in connection.exec_driver_sql(statement)}
+
+    @contextmanager
+    def stream(self, query: str) -> Iterator[pyarrow.RecordBatchReader]:
+        """The query's rows as Arrow record batches in bounded memory; errors also while the caller reads."""
+        import connectorx
+
+        address = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        try:
+            yield connectorx.read_sql(
+                address, query, return_type="arrow_stream", batch_size=_BATCH_ROWS, pre_execution_query=_SESSION
+            )
+        except RuntimeError as problem:  # connectorx raises nothing narrower, and only for the source's failures
+            said = str(problem).replace(address, str(self))
+            self.check_port()
+            raise SourceQueryError(f"{self.where}: database {self} broke off: {said}") from None
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        options = {"connect_timeout": 5, "options": "-c timezone=UTC -c default_transaction_read_only=on"}
+        engine = create_engine(self.url.set(drivername="postgresql+psycopg2"), poolclass=NullPool, connect_args=options)
+        try:
+            with engine.connect() as connection:
+                # `exec_driver_sql` without parameters leaves `%` in the query alone
+                yield connection.execution_options(no_parameters=True)
+        except DBAPIError as problem:
+            raise self._translate(problem) from None
+
+    def _translate(self, problem: DBAPIError) -> SourceQueryError | SourceUnavailableError:
+        lines = [line.strip() for line in str(problem.orig).splitlines() if line.strip()]
+        said = "; ".join([*lines[:1], *(line for line in lines[1:] if line.startswith("HINT"))])
+        if isinstance(problem, OperationalError) and not any(mark in said for mark in _REFUSALS):
+            return SourceUnavailableError(f"{self.where}: database {self} did not answer: {said}")
+        return SourceQueryError(f"{self.where}: database {self} refused the query: {said}")
+
+    def __str__(self) -> str:
+        return f"{self.url.host}:{self.url.port or 5432}/{self.url.database}"
+
+
+def wrapped(selected: str, query: str, rest: str = "") -> str:
+    """`SELECT selected FROM (query) rest`. The line breaks keep a closing `-- comment` of the query to itself."""
+    return f"SELECT {selected} FROM (\n{query}\n) AS fetched {rest}"  # noqa: S608 - the model's own SQL, values rendered by type
+
+
+def quoted(column: str) -> str:
+    """A column name as an SQL identifier."""
+    return '"' + column.replace('"', '""') + '"'

@@ -1,0 +1,88 @@
+"""Column types of every training table: what a source returned is cast to what the later stages rely on.
+
+key and categorical: string; numeric: float64; event time: timestamp[us, UTC]; binary target: int8.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from include.lifecycle.errors import DataInvalidError
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.spec_rules import did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow
+
+
+def required_columns(spec: ModelSpec) -> list[str]:
+    """Columns that the query must return: key, event time, target, features, fairness attributes."""
+    names = [spec.data.key, spec.data.event_time, spec.data.target, *spec.features.all, *spec.evaluation.fairness.attributes]
+    if spec.data.sample_by != "key":
+        names.append(spec.data.sample_by)
+    return list(dict.fromkeys(names))
+
+
+def check_columns(spec: ModelSpec, columns: list[str], where: str) -> None:
+    """Raise DataInvalidError that names every declared column the query does not return."""
+    missing = [name for name in required_columns(spec) if name not in columns]
+    if missing:
+        named = "; ".join(f"{name!r}{did_you_mean(name, columns)}" for name in missing)
+        raise DataInvalidError(f"{where}: the query does not return the declared column {named}. It returns {', '.join(columns)}")
+    if doubled := sorted({name for name in columns if columns.count(name) > 1}):
+        raise DataInvalidError(f"{where}: the query returns column {', '.join(doubled)} more than once")
+
+
+def training_schema(spec: ModelSpec, source: pyarrow.Schema, where: str) -> pyarrow.Schema:
+    """The schema to write, in the source's column order; raises DataInvalidError for a type that cannot serve its role."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field(field.name, _target_type(spec, field, where)) for field in source])
+
+
+def cast_batch(batch: pyarrow.RecordBatch, schema: pyarrow.Schema, where: str) -> pyarrow.Table:
+    """One batch in the schema's types; a target that is no whole number raises DataInvalidError."""
+    import pyarrow as pa
+
+    columns = []
+    for field in schema:
+        values = batch.column(batch.schema.get_field_index(field.name))
+        try:
+            columns.append(_cast(values, field.type))
+        except pa.ArrowInvalid as problem:
+            raise DataInvalidError(f"{where}: column {field.name!r} cannot become {field.type}: {problem}") from problem
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _cast(values: pyarrow.Array, wanted: pyarrow.DataType) -> pyarrow.Array:
+    import pyarrow as pa
+
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
+    if pa.types.is_date(values.type) and pa.types.is_timestamp(wanted):
+        values = values.cast(pa.timestamp("us"))
+    return values.cast(wanted, safe=pa.types.is_int8(wanted))  # a binary target of 0.5 must not become 0
+
+
+def _target_type(spec: ModelSpec, field: pyarrow.Field, where: str) -> pyarrow.DataType:
+    import pyarrow as pa
+
+    name, kind = field.name, field.type
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind)
+    if name == spec.data.event_time:
+        _require(pa.types.is_timestamp(kind) or pa.types.is_date(kind), name, "event time", "a timestamp or date", field, where)
+        return pa.timestamp("us", tz="UTC")
+    if name == spec.data.target and spec.objective.task != "multiclass_classification":
+        _require(is_number, name, "target", "numeric or boolean", field, where)
+        return pa.int8() if spec.objective.task == "binary_classification" else pa.float64()
+    if name in spec.features.numeric:
+        _require(is_number, name, "numeric feature", "numeric or boolean", field, where)
+        return pa.float64()
+    if name == spec.data.key or name in spec.features.categorical or pa.types.is_large_string(kind):
+        return pa.string()
+    return pa.float64() if pa.types.is_decimal(kind) else kind
+
+
+def _require(fits: bool, name: str, role: str, allowed: str, field: pyarrow.Field, where: str) -> None:
+    if not fits:
+        raise DataInvalidError(f"{where}: {role} {name!r} must be {allowed}; the query returns {field.type}")

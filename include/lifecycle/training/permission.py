@@ -1,0 +1,84 @@
+"""May this model be trained now? Freeze, budget, open rollout, another training: each answers with a sentence, or with nothing.
+
+Asked by requests.py inside the transaction that claims, under the model's lock. A person's `force` lifts freeze and budget, never
+the rest: a security signal, a rollout in progress or a second training at once stays a refusal.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, distinct, func, select
+
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.tables import ledger, rollouts, signals, training_requests
+
+CONFIRM_ACT = "confirm training"
+FORCED = "forced"  # key in a confirmation's evidence
+_OPEN_ROLLOUT = ("planned", "running", "baking")
+
+
+def refusal(connection: Connection, spec: ModelSpec, run_id: str, now: datetime, *, force: bool) -> str | None:
+    """The first reason against training `spec` in run `run_id` at event time `now`, or None."""
+    reasons = [
+        _other_training(connection, spec.name, run_id),
+        _open_rollout(connection, spec.name),
+        _freezing_signal(connection, spec.name, "security"),
+    ]
+    if not force:
+        reasons += [_freezing_signal(connection, spec.name, "data_fault"), _budget_spent(connection, spec, run_id, now)]
+    return next((reason for reason in reasons if reason), None)
+
+
+def month_of(moment: datetime) -> tuple[datetime, datetime]:
+    """[start, end) of the calendar month that holds `moment`."""
+    start = moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return start, start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+
+
+def trainings_in_month(connection: Connection, model: str, now: datetime, *, besides: str = "") -> int:
+    """Trainings confirmed in the calendar month of event time `now`, forced ones left out, run `besides` not counted."""
+    start, end = month_of(now)
+    query = select(func.count(distinct(ledger.c.run_id))).where(
+        ledger.c.model == model,
+        ledger.c.kind == "training",
+        ledger.c.act == CONFIRM_ACT,
+        ledger.c.at >= start,
+        ledger.c.at < end,
+        ledger.c.run_id != besides,
+        ledger.c.evidence[FORCED].as_boolean().is_not(True),
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _other_training(connection: Connection, model: str, run_id: str) -> str | None:
+    mine = training_requests.c
+    query = select(mine.id, mine.run_id).where(mine.model == model, mine.state == "claimed", mine.run_id != run_id).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else f"run {row.run_id} is training it already (request {row.id})"
+
+
+def _open_rollout(connection: Connection, model: str) -> str | None:
+    query = select(rollouts.c.id, rollouts.c.version, rollouts.c.state).where(
+        rollouts.c.model == model, rollouts.c.state.in_(_OPEN_ROLLOUT)
+    )
+    row = connection.execute(query).first()
+    return (
+        None if row is None else f"rollout {row.id} of version {row.version} is {row.state}; a training waits until it is closed"
+    )
+
+
+def _freezing_signal(connection: Connection, model: str, kind: str) -> str | None:
+    query = select(signals.c.id, signals.c.cause).where(
+        signals.c.model == model, signals.c.state == "open", signals.c.kind == kind
+    )
+    row = connection.execute(query.order_by(signals.c.id).limit(1)).first()
+    return None if row is None else f"training is frozen by the open {kind} signal {row.id} ({row.cause})"
+
+
+def _budget_spent(connection: Connection, spec: ModelSpec, run_id: str, now: datetime) -> str | None:
+    allowed = spec.retraining.budget_per_month
+    spent = trainings_in_month(connection, spec.name, now, besides=run_id)
+    if spent < allowed:
+        return None
+    return f"{spent} trainings in {now:%Y-%m} spend the budget, retraining.budget_per_month is {allowed}"

@@ -1,0 +1,226 @@
+"""Training requests: rows that somebody wrote because something happened, and stage confirm_training that claims them.
+
+`decide`, a person or a cron asks; confirm_training folds all open requests of a model into one order under the model's lock;
+registration (or a failure) finishes them; upkeep frees what a dead run left behind. The order itself is kept in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.errors import TrainingRefusedError
+from include.lifecycle.ledger import Entry
+from include.lifecycle.registry.client import champion_version
+from include.lifecycle.results import TrainingOrder
+from include.lifecycle.runtime import RunContext, Runtime
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.tables import ledger, training_requests
+from include.lifecycle.training.conf import TrainingConf, read_conf
+from include.lifecycle.training.permission import CONFIRM_ACT, FORCED, refusal
+
+RunState = Literal["alive", "failed", "gone"]
+_ROWS = training_requests.c
+
+
+def request_training(
+    rt: Runtime,
+    connection: Connection,
+    *,
+    model: str,
+    source: str,
+    reason: str,
+    cause: dict[str, Any] | str,
+    requested_by: str,
+    requested_at: datetime,
+) -> int:
+    """Ask for a training and return the request's id; while one of the same model and cause is open, that one's id.
+
+    `cause` is `{"cause": "decay:calibration_gap", ...}` or just that text. Belongs to the caller's transaction.
+    """
+    told = {"cause": cause} if isinstance(cause, str) else cause
+    lock_model(connection, model)
+    for row in _requests(connection, model, "open"):
+        if _cause_name(row["cause"]) == _cause_name(told):
+            return int(row["id"])
+    values: dict[str, Any] = {"model": model, "source": source, "reason": reason, "cause": told}
+    values |= {"requested_by": requested_by, "requested_at": requested_at}
+    return int(connection.execute(insert(training_requests).values(values).returning(_ROWS.id)).scalar_one())
+
+
+def confirm_training(
+    spec: ModelSpec, rt: Runtime, run: RunContext, *, trigger: Literal["signal", "schedule", "manual"], conf: dict[str, Any]
+) -> TrainingOrder:
+    """Claim all open requests of the model for this run and fix its window; again with the same run id, the same order.
+
+    Trigger `signal` needs an open request; `schedule` and `manual` write their own. Only `manual` reads `conf` (see conf.py).
+
+    Raises:
+        TrainingRefusedError: nothing asked for, or permission.py says no; open requests stay open, the refusal is in the ledger.
+        SpecInvalidError: `conf` holds an unknown key or a wrong value.
+        SourceUnavailableError: database or MLflow did not answer.
+    """
+    wanted = read_conf(conf, spec) if trigger == "manual" else TrainingConf()
+    champion = champion_version(rt, spec.name)
+    with transaction(rt.engine) as connection:
+        lock_model(connection, spec.name)
+        outcome = _claim(spec, rt, run, connection, trigger, wanted, champion)
+    if isinstance(outcome, TrainingOrder):
+        return outcome
+    entry = _entry(spec, run, "refuse training", outcome, {"trigger": trigger, **wanted.model_dump(mode="json")})
+    rt.ledger.write(entry)
+    raise TrainingRefusedError(f"model {spec.name}: {outcome}")
+
+
+def finish_requests(
+    rt: Runtime,
+    run_id: str,
+    state: Literal["done", "failed", "refused"],
+    version: int | None,
+    outcome: str,
+    connection: Connection | None = None,
+) -> int:
+    """Close what run `run_id` claimed, with the version that came of it; returns how many rows changed (0 when done before)."""
+    statement = (
+        update(training_requests)
+        .where(_ROWS.run_id == run_id, _ROWS.state == "claimed")
+        .values(state=state, version=version, outcome=outcome)
+    )
+    if connection is not None:
+        return int(connection.execute(statement).rowcount)
+    with transaction(rt.engine) as own:
+        return int(own.execute(statement).rowcount)
+
+
+def release_stale(rt: Runtime, run_state: Callable[[str, str], RunState]) -> list[int]:
+    """For upkeep: what a run that ended without a word had claimed is opened again (run gone) or closed as failed (run failed).
+
+    `run_state(model, run_id)` is asked after the claim was read, so a run that is just starting is never taken for gone.
+    """
+    with transaction(rt.engine) as connection:
+        claimed = connection.execute(select(_ROWS.id, _ROWS.model, _ROWS.run_id).where(_ROWS.state == "claimed")).all()
+    freed = []
+    for row in claimed:
+        if (found := run_state(row.model, row.run_id)) == "alive":
+            continue
+        values: dict[str, Any] = {"state": "open", "run_id": None}
+        if found == "failed":
+            values = {"state": "failed", "outcome": f"run {row.run_id} failed"}
+        still = (_ROWS.id == row.id) & (_ROWS.state == "claimed") & (_ROWS.run_id == row.run_id)
+        with transaction(rt.engine) as connection:
+            lock_model(connection, row.model)
+            if connection.execute(update(training_requests).where(still).values(values)).rowcount:
+                freed.append(int(row.id))
+    return freed
+
+
+def _claim(
+    spec: ModelSpec,
+    rt: Runtime,
+    run: RunContext,
+    connection: Connection,
+    trigger: str,
+    wanted: TrainingConf,
+    champion: int | None,
+) -> TrainingOrder | str:
+    """The order, or the reason against it. Runs under the model's lock."""
+    now = rt.clock.now()
+    before = _earlier_order(connection, run)
+    if before is not None and _still_claimed(connection, run.run_id):
+        return before
+    if reason := refusal(connection, spec, run.run_id, now, force=wanted.force):
+        return reason
+    if before is not None:  # a restarted run: the same window, and whatever of its requests was freed meanwhile
+        _mark(connection, run.run_id, before.request_ids)
+        return before
+    if trigger != "signal":
+        _write_own(rt, connection, spec.name, trigger, wanted, run, now)
+    rows = _requests(connection, spec.name, "open")
+    if not rows:
+        return "nothing asked for: no open training request"
+    order = _order(spec, rows, wanted, now, champion)
+    _mark(connection, run.run_id, order.request_ids)
+    evidence = {"order": order.model_dump(mode="json"), FORCED: wanted.force}
+    rt.ledger.write(_entry(spec, run, CONFIRM_ACT, order.reason, evidence, key=_key(run)), connection)
+    return order
+
+
+def _write_own(
+    rt: Runtime, connection: Connection, model: str, trigger: str, wanted: TrainingConf, run: RunContext, now: datetime
+) -> None:
+    by = wanted.requested_by or ("schedule" if trigger == "schedule" else run.actor)
+    reason = wanted.reason or (f"the schedule asked at {now:%Y-%m-%d %H:%M} UTC" if trigger == "schedule" else f"{by} asked")
+    cause = {"cause": trigger, **wanted.model_dump(mode="json", exclude_none=True, exclude={"reason", "requested_by"})}
+    request_training(rt, connection, model=model, source=trigger, reason=reason, cause=cause, requested_by=by, requested_at=now)
+
+
+def _order(spec: ModelSpec, rows: list[RowMapping], wanted: TrainingConf, now: datetime, champion: int | None) -> TrainingOrder:
+    """Fold requests into one order: the strongest cause leads (evaluation asks more of a decay), all are listed."""
+    leading = min(rows, key=_rank)
+    causes = [row["cause"] for row in rows]
+    return TrainingOrder(
+        model=spec.name,
+        request_ids=[row["id"] for row in rows],
+        source=leading["source"],
+        reason="; ".join(dict.fromkeys(row["reason"] for row in sorted(rows, key=_rank))),
+        cause={**leading["cause"], "causes": causes},
+        method=wanted.method or spec.training.method,
+        as_of=now,
+        window_start=now - spec.data.window,
+        window_end=now - spec.labels.mature_after,
+        champion=champion,
+        overrides={"trials": wanted.trials} if wanted.trials else {},
+    )
+
+
+def _rank(row: RowMapping) -> tuple[int, int]:
+    """Decay before other signals, they before people and schedules; then the older one."""
+    strength = {"signal": 1, "external": 2, "manual": 3, "schedule": 4}.get(row["source"], 2)
+    return (0 if _cause_name(row["cause"]).startswith("decay") else strength, int(row["id"]))
+
+
+def _cause_name(cause: dict[str, Any]) -> str:
+    return str(cause.get("cause") or sorted(cause.items()))
+
+
+def _requests(connection: Connection, model: str, state: str) -> list[RowMapping]:
+    query = select(training_requests).where(_ROWS.model == model, _ROWS.state == state).order_by(_ROWS.id)
+    return list(connection.execute(query).mappings())
+
+
+def _mark(connection: Connection, run_id: str, request_ids: list[int]) -> None:
+    takable = _ROWS.id.in_(request_ids) & _ROWS.state.in_(("open", "failed"))
+    connection.execute(update(training_requests).where(takable).values(state="claimed", run_id=run_id, outcome=None))
+
+
+def _still_claimed(connection: Connection, run_id: str) -> bool:
+    query = select(_ROWS.id).where(_ROWS.run_id == run_id, _ROWS.state == "claimed").limit(1)
+    return connection.execute(query).first() is not None
+
+
+def _earlier_order(connection: Connection, run: RunContext) -> TrainingOrder | None:
+    query = select(ledger.c.evidence).where(ledger.c.idempotency_key == _key(run))
+    evidence = connection.execute(query).scalar_one_or_none()
+    return None if evidence is None else TrainingOrder.model_validate(evidence["order"])
+
+
+def _key(run: RunContext) -> str:
+    return f"confirm-training:{run.model}:{run.run_id}"
+
+
+def _entry(spec: ModelSpec, run: RunContext, act: str, reason: str, evidence: dict[str, Any], key: str | None = None) -> Entry:
+    return Entry(
+        model=spec.name,
+        kind="training",
+        act=act,
+        reason=reason,
+        actor=run.actor,
+        spec_hash=spec.digest,
+        run_id=run.run_id,
+        idempotency_key=key,
+        evidence=evidence,
+    )
