@@ -11,7 +11,7 @@ import numpy as np
 
 from include.lifecycle.evaluation.metrics import Metric
 from include.lifecycle.evaluation.sample import Sample
-from include.lifecycle.statistics.intervals import Floats, Interval
+from include.lifecycle.statistics.intervals import Floats, Interval, plain_number
 from include.lifecycle.verdicts import Outcome, Verdict
 
 FLOOR, BASELINE, CHAMPION = "floor", "baseline", "champion"
@@ -47,7 +47,7 @@ def baseline_gate(metric: Metric, sample: Sample, p: Floats, prior: float) -> Ve
     trivial = np.full(sample.rows, prior)
     gain = sample.gain(metric, p, trivial)
     scores = {"model": metric.score(sample.y, p), "baseline": metric.score(sample.y, trivial)}
-    evidence = {"metric": metric.name, "prior": prior, **scores, "gain": gain.evidence(), **sample.evidence()}
+    evidence = {"metric": metric.name, "prior": prior, **_plain(scores), "gain": gain.evidence(), **sample.evidence()}
     if sample.shortage:
         return _too_few(BASELINE, sample, evidence)
     outcome = beyond(gain, 0.0, strictly=True)
@@ -63,7 +63,13 @@ def comparison_gate(
     gain = sample.gain(metric, new, old)
     scores = {"challenger": metric.score(sample.y, new), "champion": metric.score(sample.y, old)}
     demand = "better" if margin is None else f"not worse by {margin:g}"
-    evidence: dict[str, Any] = {"metric": metric.name, "demand": demand, "why": why, "champion_version": champion, **scores}
+    evidence: dict[str, Any] = {
+        "metric": metric.name,
+        "demand": demand,
+        "why": why,
+        "champion_version": champion,
+        **_plain(scores),
+    }
     evidence |= {"gain": gain.evidence(), **sample.evidence()}
     check = f"{CHAMPION}:{'better' if margin is None else 'not_worse'}:{metric.name}"
     if sample.shortage:
@@ -86,6 +92,10 @@ def no_champion() -> Verdict:
 
 def _too_few(check: str, sample: Sample, evidence: dict[str, Any]) -> Verdict:
     return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=f"too few to tell: {sample.shortage}", evidence=evidence)
+
+
+def _plain(scores: dict[str, float]) -> dict[str, float | None]:
+    return {name: plain_number(value) for name, value in scores.items()}
 
 
 def _mirrored(interval: Interval) -> Interval:

@@ -93,7 +93,8 @@ def _average_precision(true: Floats, false: Floats) -> float:
 
 def _ratio(above: Floats, below: Floats) -> Floats:
     undefined = np.full(above.shape, np.nan)
-    return np.divide(above, below, out=undefined, where=below > 0)
+    result: Floats = np.divide(above, below, out=undefined, where=below > 0)
+    return result
 
 
 def _mean_of(value: Callable[[Floats, Floats], Floats]) -> tuple[Parts, Combine]:

@@ -77,7 +77,7 @@ def _is_unreachable(problem: Exception) -> bool:
 
 
 def is_absent(problem: Exception) -> bool:
-    """Whether MLflow itself answered that the model, version, alias or run does not exist (not a proxy's or a wrong URL's 404)."""
+    """Whether MLflow itself answered that the model, version, alias or run does not exist (no 404 of a proxy or wrong URL)."""
     from mlflow.exceptions import RestException
 
     code = getattr(problem, "error_code", None)

@@ -39,10 +39,11 @@ class Interval(BaseModel):
 
     def evidence(self) -> dict[str, Any]:
         """The interval as JSON-plain evidence, unknown numbers as None."""
-        return {name: _plain(value) for name, value in self.model_dump().items()}
+        return {name: plain_number(value) for name, value in self.model_dump().items()}
 
 
-def _plain(value: float) -> float | None:
+def plain_number(value: float) -> float | None:
+    """A number as JSON and PostgreSQL take it: six digits, None for NaN and infinities."""
     return round(value, 6) if math.isfinite(value) else None
 
 
