@@ -1,4 +1,4 @@
-"""What a model's YAML may say, as frozen pydantic sections. No default number stands here: `models/_defaults.yaml` is their only home.
+"""What a model's YAML may say, as frozen pydantic sections. Defaults do not stand here: `models/_defaults.yaml` is their home.
 
 loading.py merges defaults, file and overlay into a ModelSpec; nothing downstream reads YAML. The descriptions become
 schema.json and docs/yaml.md. Rules between keys stand in spec_rules.py, behaviour that does not exist yet in availability.py.
@@ -42,7 +42,7 @@ class DataSection(Section):
     sample_by: str = Field(description="what decides whether a row is in the sample")
     new_rows_threshold: Positive = Field(description="rows; so much new data is worth a training")
     expectations: list[dict[str, Any]] = Field(
-        description="Great Expectations to hold on the fetched rows, each by type and arguments"
+        description="Great Expectations that the fetched rows must meet, each as {expect_...: {argument: value}}"
     )
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         description="fraction of the window's newest rows that only evaluation sees"
@@ -86,7 +86,7 @@ class ObjectiveSection(Section):
         description="what a version is judged by"
     )
     floor: float | Literal["none"] = Field(
-        description="a version on the wrong side of this value of the metric is never rolled out; none: no absolute floor is wanted"
+        description="a version on the wrong side of this value of the metric is never rolled out; none: no floor is wanted"
     )
 
 
@@ -130,7 +130,7 @@ class RolloutStep(Section):
     """One canary step: this share of traffic, for at least so long and so many requests of the canary."""
 
     percent: Annotated[int, Field(ge=1, le=99)] = Field(description="percent of the traffic that the canary gets")
-    at_least: Duration = Field(description="event time that the step lasts at least")
+    at_least: Duration = Field(description="wall time that the step lasts at least")
     requests: Annotated[int, Field(ge=0)] = Field(description="requests of the canary that the step needs at least")
 
 
@@ -154,9 +154,9 @@ class RolloutSection(Section):
     false_rollback_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         description="probability of rolling back an equally good version, per rollout, split over its tests"
     )
-    give_up_after: PositiveDuration = Field(description="a rollout without a conclusion ends after this")
+    give_up_after: PositiveDuration = Field(description="wall time after which a rollout without a conclusion ends")
     on_inconclusive: Literal["roll_back", "hold"] = Field(description="what happens when the evidence does not come")
-    bake: Duration = Field(description="provisional promotion: the old champion stays warm so long")
+    bake: Duration = Field(description="wall time of provisional promotion, while the old champion stays warm")
     poll: PositiveDuration = Field(description="wall time between two looks of the driver")
     lease: PositiveDuration = Field(description="wall time after which another driver may take over")
     approval_timeout: PositiveDuration = Field(description="wall time that an approval is waited for")
@@ -217,7 +217,9 @@ class RetrainingSection(Section):
     cooldown: Duration = Field(description="event time between two trainings that signals asked for")
     confirm: ConfirmSection = Field(description="when a signal counts")
     max_age: Duration = Field(description="a champion older than this asks for a training")
-    budget_per_month: Annotated[int, Field(ge=0)] = Field(description="trainings that signals may ask for within a month")
+    budget_per_month: Annotated[int, Field(ge=0)] = Field(
+        description="trainings in a calendar month, the scheduled ones too; forced ones are not counted"
+    )
     freeze: list[str] = Field(description="periods in which nothing is trained")
 
 

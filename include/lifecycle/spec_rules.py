@@ -170,6 +170,17 @@ def _pairs_rise(view: View) -> Found:
             yield tuple(low.split(".")), f"got {view.get(low)}; it must not be above {high}, {view.get(high)}"
 
 
+def _expectations_have_a_name(view: View) -> Found:
+    listed = view.get("data.expectations")
+    for index, item in enumerate(listed if isinstance(listed, list) else ()):
+        if not isinstance(item, dict) or item.keys() & {"type", "name"}:
+            continue
+        name, arguments = next(iter(item.items()), ("", None))
+        if len(item) != 1 or not name.startswith("expect_") or not isinstance(arguments, dict):
+            allowed = "one expectation with its arguments, such as {expect_column_values_to_not_be_null: {column: age}}"
+            yield ("data", "expectations", index), f"got {', '.join(item) or 'nothing'}; allowed: {allowed}"
+
+
 def _number(value: Any) -> float | None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -195,4 +206,5 @@ RULES: tuple[Callable[[View], Found], ...] = (
     _objective_fits,
     _estimators_fit,
     _pairs_rise,
+    _expectations_have_a_name,
 )

@@ -83,8 +83,8 @@ def _retraining(spec: ModelSpec) -> str:
         return "No signal leads to a training (mode off); only the schedule and people do."
     return (
         f"A decay that stood in {confirm.windows} of the last {confirm.of} windows, over at least "
-        f"{length(confirm.spanning)}, starts a training: at most one in {length(policy.cooldown)}, and "
-        f"{policy.budget_per_month} a month. Drift of inputs alone (from a distance of "
+        f"{length(confirm.spanning)}, starts a training: at most one in {length(policy.cooldown)}, and with the scheduled "
+        f"ones {policy.budget_per_month} a month. Drift of inputs alone (from a distance of "
         f"{spec.monitoring.drift.act_effect:g}) does so only when performance fails too; faults in the data never do."
     )
 

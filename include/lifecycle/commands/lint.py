@@ -9,6 +9,7 @@ from typing import Any
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.loading import load_model, model_names
+from include.lifecycle.spec import ModelSpec
 from include.lifecycle.spec_rules import did_you_mean
 from include.settings import Settings
 
@@ -17,6 +18,9 @@ def add_to(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("lint", help="check one model's YAML, or all; exit code 1 when something is wrong")
     parser.add_argument("model", nargs="?", help="default: all models, and the overlay's files")
+    parser.add_argument(
+        "--expectations", action="store_true", help="check data.expectations against Great Expectations, too (slow)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -26,7 +30,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     broken = 0
     for name in names:
         try:
-            load_model(name, settings=settings)
+            spec = load_model(name, settings=settings)
+            if arguments.expectations:
+                _check_expectations(spec)
             print(f"{name}: ok")
         except SpecInvalidError as problem:
             broken += 1
@@ -36,6 +42,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if not names:
         print(f"no models in {settings.models_dir}")
     return 1 if broken else 0
+
+
+def _check_expectations(spec: ModelSpec) -> None:
+    from include.lifecycle.data.expectations import build_expectations
+
+    build_expectations(spec)
 
 
 def _notes(names: list[str], settings: Settings, *, whole: bool) -> Iterator[str]:
