@@ -6,6 +6,7 @@ import logging
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
+from modelops.assets import WAKE_UPS
 from modelops.models import chosen_names
 from modelops.operators.monitoring import MonitorModelOperator
 from modelops.platform import cron, platform
@@ -24,4 +25,8 @@ with DAG(
         """Names of the models to measure."""
         return chosen_names(str(get_current_context()["params"]["model"]), logging.getLogger(__name__))
 
-    MonitorModelOperator.partial(task_id="monitor_model", map_index_template="{{ task.model }}").expand(model=select_models())
+    MonitorModelOperator.partial(
+        task_id="monitor_model",
+        map_index_template="{{ task.model }}",
+        outlets=[WAKE_UPS],
+    ).expand(model=select_models())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -26,5 +26,5 @@ class ModelOpsPlugin(AirflowPlugin):
     """REST routes and task links of ModelOps."""
 
     name = "modelops"
-    fastapi_apps: ClassVar[list[dict[str, Any]]] = _apps()
-    operator_extra_links: ClassVar[list[Any]] = [ReportLink()]
+    fastapi_apps = _apps()
+    operator_extra_links = [ReportLink()]  # noqa: RUF012 - Airflow declares these as instance variables

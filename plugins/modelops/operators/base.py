@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
@@ -27,7 +27,7 @@ class LifecycleOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("model",)
-    ui_color: ClassVar[str] = "#e8f1fb"
+    ui_color = "#e8f1fb"
 
     def __init__(self, *, model: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

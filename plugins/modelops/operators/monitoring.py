@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from airflow.sdk import get_current_context
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.lifecycle.results import MonitoredModel
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
-from modelops.assets import WAKE_UPS, signals, wake
-from modelops.hooks.database import source_url
+from modelops.assets import signals, wake
 from modelops.links import ReportLink
 from modelops.operators.base import LifecycleOperator
 
@@ -21,21 +18,17 @@ from modelops.operators.base import LifecycleOperator
 class MonitorModelOperator(LifecycleOperator):
     """Measure every finished window of one model; wake `decide` when signals are open.
 
+    Give `outlets=[WAKE_UPS]`: a mapped task's outlets must stand where it is declared.
+
     :param model: Name of the model; the task's label in the UI. (templated)
     """
 
     template_fields: Sequence[str] = ("model",)
     operator_extra_links = (ReportLink(),)
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(outlets=[WAKE_UPS], **kwargs)
-
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> MonitoredModel:
         """Measure through the connection that the labels come from."""
-        from include.lifecycle.monitoring.monitor import monitor_model
 
-        get_current_context()["model"] = self.model  # type: ignore[typeddict-unknown-key]
-        monitored = monitor_model(spec, rt, run, source_url(spec.data.connection))
         if monitored.signals:
             wake(context["outlet_events"], [signals()])
         elif not monitored.windows:

@@ -28,7 +28,7 @@ class RolloutTrigger(BaseTrigger):
     """
 
     def __init__(self, rollout_id: int, poll: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.rollout_id = rollout_id
         self.poll = poll
 
@@ -39,7 +39,6 @@ class RolloutTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Drive until the row is closed; what did not answer is asked again at the next look."""
         from include.lifecycle.rollout.driver import drive_once
-
         from include.lifecycle.runtime import runtime
 
         holder = f"triggerer:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
@@ -55,6 +54,6 @@ class RolloutTrigger(BaseTrigger):
                 _log.warning("rollout %s waits: %s", self.rollout_id, problem)
                 outcome = None
             if outcome is not None:
-                yield TriggerEvent(outcome.model_dump(mode="json"))
+                yield TriggerEvent(outcome.model_dump(mode="json"))  # type: ignore[no-untyped-call]
                 return
             await asyncio.sleep(self.poll)
