@@ -1,4 +1,4 @@
-"""Loads the demo's data into the PostgreSQL database `production`: history up to the episode's cut, the rest held back in `future`.
+"""Loads the demo's data into the database `production`: history up to the episode's cut; the rest waits in the schema `future`.
 
 First thing of the main job. One transaction, so a killed load leaves what was there; a second load gives the same tables.
 """
@@ -78,8 +78,10 @@ def load_data(url: URL, passfile: Path | None, episode: Episode) -> LoadedData:
         cursor.execute(_script("episode"), parameters)
         cursor.execute(_script("visits"), {})
         _grant(cursor)
-        counts = [_count(cursor, table) for table in ("public.flights", "public.arrivals", "future.flights", "public.visits")]
-    return LoadedData(*counts, seconds=time.monotonic() - started)
+        flights, arrivals, held_back, visits = (
+            _count(cursor, table) for table in ("public.flights", "public.arrivals", "future.flights", "public.visits")
+        )
+    return LoadedData(flights, arrivals, held_back, visits, time.monotonic() - started)
 
 
 def _load_source(cursor: Any) -> None:

