@@ -11,6 +11,7 @@ from include.lifecycle.results import MonitoredModel
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.assets import signals, wake
+from modelops.hooks.database import source_url
 from modelops.links import ReportLink
 from modelops.operators.base import LifecycleOperator
 
@@ -28,7 +29,9 @@ class MonitorModelOperator(LifecycleOperator):
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> MonitoredModel:
         """Measure through the connection that the labels come from."""
+        from include.lifecycle.monitoring.monitor import monitor_model
 
+        monitored = monitor_model(spec, rt, run, source_url(spec.data.connection))
         if monitored.signals:
             wake(context["outlet_events"], [signals()])
         elif not monitored.windows:
