@@ -9,7 +9,7 @@ import time
 
 import pytest
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk.definitions.asset import AssetAlias
+from airflow.sdk.definitions.asset import Asset, AssetAlias
 
 from include.lifecycle.loading import load_model, model_names
 from tests.dags.conftest import ROOT
@@ -90,8 +90,14 @@ def test_every_scheduling_asset_has_somebody_who_wakes_it(bag):
     watched = set()
     for dag in bag.dags.values():
         condition = getattr(dag.timetable, "asset_condition", None)
-        watched |= {asset.uri for _, asset in condition.iter_assets()} if condition else set()
+        watched |= uris_of(condition)
     assert watched == known
+
+
+def uris_of(condition) -> set[str]:
+    if isinstance(condition, Asset):
+        return {condition.uri}
+    return set().union(*(uris_of(part) for part in getattr(condition, "objects", ())))
 
 
 def test_switching_a_dag_on_runs_no_past_slot(bag):
