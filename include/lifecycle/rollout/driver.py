@@ -1,0 +1,208 @@
+"""Drives one rollout by one look: lease, read, measure, step (pure), intent, act, read back, outcome. Called about once a second.
+
+All state is in the rollouts row, so any process may make the next call; a kill between any two effects is finished by it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping
+
+from include.lifecycle.database import transaction
+from include.lifecycle.errors import GatewayRejectedError, LifecycleError
+from include.lifecycle.ledger import Entry, Phase
+from include.lifecycle.results import RolloutOutcome
+from include.lifecycle.rollout import machine
+from include.lifecycle.rollout.effects import Effects, Hands, usual_hands
+from include.lifecycle.rollout.lease import Lease, take_lease
+from include.lifecycle.rollout.measurements import measure, start_of_step
+from include.lifecycle.rollout.states import Measurement, Plan, State, Status, Transition
+from include.lifecycle.rollout.traffic import read_desired
+from include.lifecycle.runtime import Runtime
+from include.lifecycle.tables import candidates
+from include.lifecycle.verdicts import worst
+
+REFUSALS = 3  # so often may the gateway refuse a step before the rollout goes back
+
+
+def drive_once(rt: Runtime, rollout_id: int, holder: str, *, hands: Hands | None = None) -> RolloutOutcome | None:
+    """Look once and act at most once; None while the rollout goes on, its outcome when it is closed.
+
+    `holder` names the driving process. Raises LeaseLostError when another one drives (ask again later), and the retryable
+    SourceUnavailableError or GatewayRejectedError when something is down: call again, nothing is lost.
+    """
+    row, lease = take_lease(rt, rollout_id, holder)
+    if lease is None:
+        return outcome_of(row)
+    drive = Drive(rt, hands or usual_hands(rt), lease, Plan.model_validate(row["plan"]), Status.model_validate(row["status"]))
+    if drive.status.pending is None:
+        drive = drive.look()
+    return drive.act() if drive.status.pending is not None else None
+
+
+def abort_rollout(rt: Runtime, rollout_id: int, holder: str, reason: str, *, hands: Hands | None = None) -> RolloutOutcome:
+    """Take the rollout over, whoever drives it, and give the traffic back to the champion; a closed one stays as it is."""
+    row, lease = take_lease(rt, rollout_id, holder, force=True)
+    if lease is None:
+        return outcome_of(row)
+    plan, status = Plan.model_validate(row["plan"]), Status.model_validate(row["status"])
+    drive = Drive(rt, hands or usual_hands(rt), lease, plan, status)
+    return drive.intend(machine.abort(plan, status, reason)).act() or outcome_of(row)
+
+
+def close_rollout(rt: Runtime, rollout_id: int, holder: str, reason: str, *, hands: Hands | None = None) -> RolloutOutcome:
+    """Refuse a rollout that never got traffic (serving check, approval): its server stops, its candidate is done.
+
+    One that has traffic already is aborted instead; a closed one is left as it is.
+    """
+    row, lease = take_lease(rt, rollout_id, holder, force=True)
+    if lease is None:
+        return outcome_of(row)
+    plan, status = Plan.model_validate(row["plan"]), Status.model_validate(row["status"])
+    transition = machine.abort(plan, status, reason)
+    if status.state is State.PLANNED:
+        transition = transition.model_copy(update={"state": State.REFUSED})
+    drive = Drive(rt, hands or usual_hands(rt), lease, plan, status)
+    return drive.intend(transition).act() or outcome_of(row)
+
+
+def outcome_of(row: RowMapping) -> RolloutOutcome:
+    """How a rollout's row says that it ended (or stands)."""
+    return RolloutOutcome(
+        rollout_id=row["id"], model=row["model"], version=row["version"], state=row["state"], reason=row["reason"]
+    )
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One look at one rollout under one lease."""
+
+    rt: Runtime
+    hands: Hands
+    lease: Lease
+    plan: Plan
+    status: Status
+
+    def look(self) -> Drive:
+        """Measure, decide, and store what was seen; a decision to act is stored as an intent."""
+        status = self.status
+        if status.state is not State.PLANNED:
+            seen, cursor = measure(self.plan, status, self.rt.settings.gateway_log, self._ports(), self.hands.performance)
+            status = status.model_copy(update={"measurement": seen, "cursor": cursor})
+        transition = machine.step(self.plan, status, status.measurement, datetime.now(UTC))
+        drive = replace(self, status=status.model_copy(update={"reason": transition.reason}))
+        if transition.act != "wait":
+            return drive.intend(transition)
+        with transaction(self.rt.engine) as connection:
+            drive._save(connection)
+        return drive
+
+    def intend(self, transition: Transition) -> Drive:
+        """Store the transition as pending, with its ledger entry, before anything outside is touched."""
+        update = {"pending": transition, "attempts": 0, "sequence": self.status.sequence + 1}
+        drive = replace(self, status=self.status.model_copy(update=update))
+        with transaction(self.rt.engine) as connection:
+            drive._save(connection)
+            drive._note(connection, transition, "intended", transition.reason)
+        return drive
+
+    def act(self) -> RolloutOutcome | None:
+        """Carry the pending transition out and store its outcome. What cannot be done forward is turned into a way back."""
+        transition = self.status.pending
+        if transition is None:
+            return None
+        try:
+            Effects(self.rt, self.hands, self.lease, self.plan, self.status).carry_out(transition)
+        except GatewayRejectedError as problem:
+            self._refused(transition, problem)
+            raise
+        except LifecycleError as problem:
+            if problem.retryable or not _is_forward(transition):
+                raise
+            self._turn_back(transition, str(problem))
+            return None
+        return self._finish(transition)
+
+    def _finish(self, transition: Transition) -> RolloutOutcome | None:
+        now = datetime.now(UTC)
+        update = {
+            "state": transition.state,
+            "step": transition.step,
+            "weights": transition.weights,
+            "since": now,
+            "started": self.status.started or now,
+            "pending": None,
+            "attempts": 0,
+            "reason": transition.reason,
+            "measurement": Measurement(),
+            "cursor": start_of_step(self.rt.settings.gateway_log, time.time()),
+        }
+        drive = replace(self, status=self.status.model_copy(update=update))
+        with transaction(self.rt.engine) as connection:
+            drive._note(connection, transition, "done", transition.reason)
+            drive._save(connection, closing=not transition.state.is_open)
+        return None if transition.state.is_open else drive._outcome()
+
+    def _refused(self, transition: Transition, problem: GatewayRejectedError) -> None:
+        """Count refusals of a step forward, and turn back when there were too many."""
+        attempts = self.status.attempts + 1
+        if attempts >= REFUSALS and _is_forward(transition):
+            self._turn_back(transition, str(problem))
+            return
+        with transaction(self.rt.engine) as connection:
+            replace(self, status=self.status.model_copy(update={"attempts": attempts}))._save(connection)
+
+    def _turn_back(self, transition: Transition, problem: str) -> None:
+        with transaction(self.rt.engine) as connection:
+            self._note(connection, transition, "failed", problem)
+        back = machine.abort(self.plan, self.status, f"{transition.act} failed: {problem}")
+        if back.act == "abort":
+            back = back.model_copy(update={"act": "roll_back", "state": State.ROLLED_BACK})
+        self.intend(back)
+
+    def _save(self, connection: Connection, *, closing: bool = False) -> None:
+        status = self.status
+        values: dict[str, Any] = {"state": status.state.value, "status": status.model_dump(mode="json"), "reason": status.reason}
+        if closing:
+            values |= {"finished_at": self.rt.clock.now(), "lease_holder": None, "lease_until": None}
+            mine = (candidates.c.model == self.plan.model) & (candidates.c.version == self.plan.version)
+            connection.execute(candidates.update().where(mine, candidates.c.state != "done").values(state="done"))
+        self.lease.save(connection, **values)
+
+    def _note(self, connection: Connection, transition: Transition, phase: Phase, reason: str) -> None:
+        seen = self.status.measurement.model_dump(mode="json", exclude_none=True)
+        verdicts = [verdict.model_dump(mode="json") for verdict in transition.verdicts]
+        entry = Entry(
+            model=self.plan.model,
+            kind="rollout",
+            act=transition.act,
+            phase=phase,
+            actor=f"rollout:{self.lease.rollout_id}",
+            reason=reason,
+            verdict=worst(transition.verdicts) if verdicts else None,
+            version_before=self.plan.champion,
+            version_after=self.plan.version if _is_forward(transition) else self.plan.champion,
+            spec_hash=self.plan.spec_hash or None,
+            idempotency_key=f"rollout:{self.lease.rollout_id}:{self.status.sequence}",
+            evidence={"weights": transition.weights, "step": transition.step, "verdicts": verdicts, "measurement": seen},
+        )
+        self.rt.ledger.write(entry, connection)
+
+    def _ports(self) -> dict[int, int]:
+        with transaction(self.rt.engine) as connection:
+            desired = read_desired(connection, self.plan.model)
+        return {} if desired is None else {version: server.port for version, server in desired.servers.items()}
+
+    def _outcome(self) -> RolloutOutcome:
+        plan, status = self.plan, self.status
+        return RolloutOutcome(
+            rollout_id=self.lease.rollout_id, model=plan.model, version=plan.version, state=status.state, reason=status.reason
+        )
+
+
+def _is_forward(transition: Transition) -> bool:
+    return transition.act in ("shift_traffic", "promote", "confirm")

@@ -1,0 +1,51 @@
+"""What a place that serves models must be able to do: run servers, bring traffic into force, say what is in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from include.lifecycle.rollout.traffic import DesiredTraffic
+
+Guard = Callable[[Connection], None]
+
+
+class Target(Protocol):
+    """Servers and traffic of one installation. Every call is idempotent and returns after the effect was seen."""
+
+    def ensure_server(self, model: str, version: int, folder: Path, digest: str, log_dir: Path) -> int:
+        """Have a ready server of exactly this version folder; return its port.
+
+        Raises GateFailedError when it does not start, SourceUnavailableError when processes cannot be controlled now.
+        """
+        ...
+
+    def stop_server(self, model: str, version: int) -> None:
+        """Stop a version's server after its last requests were answered; nothing happens when there is none.
+
+        Raises LifecycleError when traffic still goes to it.
+        """
+        ...
+
+    def servers(self, model: str) -> dict[int, int]:
+        """Port by version of the model's running servers."""
+        ...
+
+    def idle_servers(self, model: str, seconds: float) -> set[int]:
+        """Versions whose server was declared longer than `seconds` ago, running or not: what may be an orphan."""
+        ...
+
+    def apply(self, desired: DesiredTraffic, guard: Guard | None = None) -> int:
+        """Store the intent and bring it into force; return its revision once the weights were read back.
+
+        `guard` runs in the transaction that stores the intent and may refuse by raising (a lost lease). Raises
+        SourceUnavailableError when the gateway is down, GatewayRejectedError when it refuses; the traffic of before stays then.
+        """
+        ...
+
+    def read_back(self, model: str) -> dict[int, int]:
+        """Percent by version that is in force now; empty when the model has no traffic."""
+        ...
