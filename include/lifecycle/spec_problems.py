@@ -89,7 +89,8 @@ def _allowed(details: ErrorDetails) -> str:
         return str(context["expected"]).replace(" or ", ", ").replace("'", "")
     if kind in _BOUNDS:
         template, key = _BOUNDS[kind]
-        return template.format(context[key])
+        bound = context[key]
+        return template.format(f"{bound:g}" if isinstance(bound, float) else bound)
     return _KINDS.get(kind.partition("_")[0], details["msg"])
 
 

@@ -1,0 +1,34 @@
+"""Settings: environment over `modelops.env` over defaults; no password in any URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from include.settings import PROJECT_ROOT, load_settings
+
+
+def test_defaults_lie_below_the_project(tmp_path):
+    found = load_settings({"MODELOPS_HOME": str(tmp_path)})
+    assert found.storage == tmp_path / ".local" / "data"
+    assert found.models_dir == tmp_path / "include" / "models"
+    assert (found.sql_dir, found.dags_dir) == (tmp_path / "include" / "sql", tmp_path / "dags")
+    assert found.airflow_url == "http://127.0.0.1:18080"
+    assert found.airflow_passwords == tmp_path / ".local" / "airflow" / "simple_auth_manager_passwords.json.generated"
+    assert (found.overlay, found.clock_file, found.passfile) == (None, None, None)
+    assert load_settings({}).home == PROJECT_ROOT
+
+
+def test_the_env_file_of_a_running_stack_is_found_and_the_environment_wins(tmp_path):
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local" / "modelops.env").write_text(
+        "# written by the stack\n\nMODELOPS_MLFLOW_URL=http://127.0.0.1:1\nMODELOPS_AIRFLOW_URL = http://127.0.0.1:2\n"
+    )
+    found = load_settings({"MODELOPS_HOME": str(tmp_path), "MODELOPS_AIRFLOW_URL": "http://127.0.0.1:3"})
+    assert (found.mlflow_url, found.airflow_url) == ("http://127.0.0.1:1", "http://127.0.0.1:3")
+
+
+def test_ports_and_paths_are_read(tmp_path):
+    found = load_settings({"MODELOPS_LOCAL": str(tmp_path), "MODELOPS_SERVER_PORTS": "5-7", "MODELOPS_OVERLAY": "/over"})
+    assert found.server_ports == (5, 7)
+    assert found.overlay == Path("/over")
+    assert load_settings({"MODELOPS_LOCAL": str(tmp_path), "MODELOPS_SERVER_PORTS": "5"}).server_ports == (5, 5)
