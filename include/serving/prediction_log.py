@@ -127,7 +127,7 @@ class PredictionLog:
             batch, rows = list(self._waiting), self._waiting_rows
         try:
             if batch:
-                self._write(b"".join(answer.lines(self._version) for answer in batch))
+                self._write(b"".join(map(self._lines, batch)))
             elif self._segment is not None and self._segment.age > self._limits.segment_seconds:
                 self._finish_segment()
         except OSError as problem:
@@ -135,6 +135,15 @@ class PredictionLog:
             return
         if batch:
             self._written(len(batch), rows)
+
+    def _lines(self, answer: Answer) -> bytes:
+        """An answer's lines; one that no JSON can hold is dropped, so that it does not stop the log for the others."""
+        try:
+            return answer.lines(self._version)
+        except (TypeError, ValueError) as problem:
+            logger.error("request %r cannot be logged: %s", answer.request_id, problem)
+            self._dropped(len(answer.predictions))
+            return b""
 
     def _written(self, answers: int, rows: int) -> None:
         with self._lock:

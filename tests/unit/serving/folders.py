@@ -1,4 +1,4 @@
-"""Builds real version folders for the serving tests: a small fitted pipeline, exported as ONNX or by skops, with golden answers."""
+"""Builds real version folders for the serving tests: a small fitted pipeline as ONNX or by skops, with golden answers."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def write_model(folder: Path, engine: str, pipeline: Pipeline) -> None:
     if engine == "sklearn":
         skops.io.dump(pipeline, path)
         return
-    types = [(name, FloatTensorType([None, 1])) for name in NUMERIC] + [(name, StringTensorType([None, 1])) for name in CATEGORICAL]
+    types = [(name, FloatTensorType([None, 1])) for name in NUMERIC] + [
+        (name, StringTensorType([None, 1])) for name in CATEGORICAL
+    ]
     exported = to_onnx(pipeline, initial_types=types, options={id(pipeline): {"zipmap": False}}, target_opset=17)
     path.write_bytes(exported.SerializeToString())
 
