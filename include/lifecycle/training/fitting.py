@@ -13,14 +13,13 @@ from include.lifecycle.errors import GateFailedError
 from include.lifecycle.results import PreparedData, StudyPlan, TrainedModel, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.storage import whole_folder
-from include.lifecycle.training.artefact import save_pipeline
+from include.lifecycle.storage import sha256_of, whole_folder
 from include.lifecycle.training.pipelines import build_pipeline, feature_table, labels_of
 from include.lifecycle.training.search import chosen
 from include.lifecycle.training.study import finished_trials, load_study, study_calls
 from include.lifecycle.training.tracking import log_to_run
 
-RECORD_FILE = "training.json"
+MODEL_FILE, RECORD_FILE = "model.skops", "training.json"
 
 
 def train_model(
@@ -33,6 +32,7 @@ def train_model(
         SourceUnavailableError: study database or MLflow did not answer.
     """
     import pandas as pd
+    import skops.io
     from threadpoolctl import threadpool_limits
 
     algorithm, params, found = _winner(spec, rt, plan)
@@ -45,7 +45,8 @@ def train_model(
     record = {"algorithm": algorithm, "seed": spec.training.seed, "method": order.method, **params}
     folder = run.folder(rt.storage)
     with whole_folder(folder) as temporary:
-        digest = save_pipeline(pipeline, temporary)
+        skops.io.dump(pipeline, temporary / MODEL_FILE)
+        digest = sha256_of(temporary / MODEL_FILE)
         told = {
             "model": spec.name,
             "run_id": run.run_id,

@@ -38,7 +38,7 @@ def forward_folds(times: Times, folds: int, gap: timedelta) -> list[Fold]:
     """
     order = np.argsort(times, kind="stable")
     ordered = times[order]
-    starts = np.unique(ordered[[round(len(ordered) * k / (folds + 1)) for k in range(1, folds + 1)]]) if len(ordered) else ordered
+    starts = np.unique(ordered[[len(ordered) * k // (folds + 1) for k in range(1, folds + 1)]]) if len(ordered) else ordered
     found = []
     for start, end in zip(starts, [*starts[1:], None], strict=True):
         # `right`: a training time may be exactly `gap` older, never younger

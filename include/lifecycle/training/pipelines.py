@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.spec import FeaturesSection, ModelSpec
+from include.serving.version_folder import MISSING_CATEGORY
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
-MISSING = "missing"  # the category that stands for null; whoever predicts must put it in, as `feature_table` does
+MISSING = MISSING_CATEGORY  # the category that stands for null; servers put it in themselves
 BUILDABLE = ("logistic_regression", "random_forest", "hist_gradient_boosting")
 
 
@@ -36,7 +37,8 @@ def feature_table(features: FeaturesSection, rows: pd.DataFrame) -> pd.DataFrame
         columns[name] = rows[name].to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32).astype(np.float64)
     for name in features.categorical:
         values = rows[name].astype(object)
-        columns[name] = values.where(values.notna(), MISSING).map(str).astype(object).to_numpy()
+        texts = [str(value) for value in values.where(values.notna(), MISSING)]
+        columns[name] = pd.Series(texts, index=rows.index, dtype=object)
     return pd.DataFrame(columns, index=rows.index, columns=features.all)
 
 
@@ -61,22 +63,20 @@ def build_pipeline(spec: ModelSpec, algorithm: str, params: dict[str, Any]) -> P
     return Pipeline([("prepare", _columns(spec, algorithm)), ("model", _estimator(spec, algorithm, params))])
 
 
-def predict_probability(pipeline: Pipeline, features: FeaturesSection, rows: pd.DataFrame) -> NDArray[np.float64]:
-    """P(target = 1) of each row (n,)."""
-    return np.asarray(pipeline.predict_proba(feature_table(features, rows))[:, 1], dtype=np.float64)
-
-
 def _columns(spec: ModelSpec, algorithm: str) -> ColumnTransformer:
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
+    from sklearn.model_selection import KFold
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
     linear = algorithm == "logistic_regression"
     numeric = [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
     numeric += [("scale", StandardScaler())] if linear else []
+    # rows are encoded by rates of other rows (cross-fitting), so that trees do not learn a row's own label
+    crossed = KFold(5, shuffle=True, random_state=spec.training.seed)
     # unseen categories: all zeros (one-hot), the overall rate (target encoding)
-    categories = OneHotEncoder(handle_unknown="ignore") if linear else TargetEncoder(random_state=spec.training.seed)
+    categories = OneHotEncoder(handle_unknown="ignore") if linear else TargetEncoder(cv=crossed)
     parts = [("numeric", Pipeline(numeric), spec.features.numeric), ("categorical", categories, spec.features.categorical)]
     return ColumnTransformer([part for part in parts if part[2]])
 

@@ -40,9 +40,10 @@ def request_training(
 ) -> int:
     """Ask for a training and return the request's id; while one of the same model and cause is open, that one's id.
 
-    `cause` is `{"cause": "decay:calibration_gap", ...}` or just that text. Belongs to the caller's transaction.
+    `cause` is `{"cause": "decay:calibration_gap", ...}` or just that text; its kind and measure are kept apart for evaluation.
+    Belongs to the caller's transaction.
     """
-    told = {"cause": cause} if isinstance(cause, str) else cause
+    told = _told(cause)
     lock_model(connection, model)
     for row in _requests(connection, model, "open"):
         if _cause_name(row["cause"]) == _cause_name(told):
@@ -181,6 +182,13 @@ def _rank(row: RowMapping) -> tuple[int, int]:
     """Decay before other signals, they before people and schedules; then the older one."""
     strength = {"signal": 1, "external": 2, "manual": 3, "schedule": 4}.get(row["source"], 2)
     return (0 if _cause_name(row["cause"]).startswith("decay") else strength, int(row["id"]))
+
+
+def _told(cause: dict[str, Any] | str) -> dict[str, Any]:
+    """A cause with `kind` and `measure` taken out of its stable text, `kind:measure`, unless they are named."""
+    told = {"cause": cause} if isinstance(cause, str) else cause
+    kind, _, measure = str(told.get("cause", "")).partition(":")
+    return ({"kind": kind, "measure": measure} if measure else {}) | told
 
 
 def _cause_name(cause: dict[str, Any]) -> str:

@@ -88,7 +88,7 @@ class TrialLog:
         algorithm, params = chosen(trial)
         ended = _milliseconds(trial.datetime_complete)
         metrics = [Metric(f"fold_{self.metric}", value, ended, step) for step, value in trial.intermediate_values.items()]
-        if trial.value is not None:
+        if trial.state.name == "COMPLETE" and trial.value is not None:
             metrics.append(Metric(self.metric, trial.value, ended, 0))
         told = {"algorithm": algorithm, **params, "state": trial.state.name}
         with registry_calls(self.rt, f"logging trial {trial.number} of {self.plan.study}") as client:
