@@ -78,8 +78,7 @@ def load_champion(rt: Runtime, model: str, version: int) -> Champion:
 def demands(spec: ModelSpec, order: TrainingOrder, algorithm: str, champion: Champion) -> list[Demand]:
     """The demands on a challenger: better where a decay was found or something changed, else not worse by the margin."""
     objective, margin = metric_named(spec.objective.metric), spec.evaluation.margin
-    if order.cause.get("kind") == "decay":
-        measure = str(order.cause.get("measure") or "")
+    if (measure := decayed_measure(order)) is not None:
         answered = metric_of_measure(measure, objective)
         better = Demand(answered, None, f"trained because of decay in {measure or objective.name}")
         keep = [Demand(objective, margin, "the objective must not pay for it")] if answered is not objective else []
@@ -91,6 +90,14 @@ def demands(spec: ModelSpec, order: TrainingOrder, algorithm: str, champion: Cha
     }
     why = next((reason for reason, changed in changes.items() if changed), None)
     return [Demand(objective, None, why)] if why else [Demand(objective, margin, "same features and algorithm, no decay")]
+
+
+def decayed_measure(order: TrainingOrder) -> str | None:
+    """What decayed, from the order's cause (`kind` and `measure`, or the text `decay:<measure>`); None when nothing did."""
+    named_kind, _, named_measure = str(order.cause.get("cause") or "").partition(":")
+    if "decay" not in (order.cause.get("kind"), named_kind):
+        return None
+    return str(order.cause.get("measure") or named_measure)
 
 
 def compare(

@@ -21,7 +21,7 @@ from include.lifecycle.evaluation.report import REPORT, write_report
 from include.lifecycle.evaluation.sample import sample_of
 from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.client import champion_version
-from include.lifecycle.registry.scoring import fitted_engine, score
+from include.lifecycle.registry.scoring import fitted_scores, load_fitted
 from include.lifecycle.results import Evaluation, PreparedData, TrainedModel, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -48,7 +48,7 @@ def evaluate_model(
     if spec.objective.task != "binary_classification":
         raise SpecInvalidError(f"{spec.name}: no gates for task {spec.objective.task} yet; allowed: binary_classification")
     holdout = pd.read_parquet(prepared.holdout)
-    p = score(*fitted_engine(spec, trained), holdout)
+    p = fitted_scores(load_fitted(trained), spec.features, holdout)
     champion = champion_version(rt, spec.name)
     own = judge_alone(spec, holdout, p, prepared.positive_share)
     against = _compared(spec, rt, order, trained, (holdout, p), champion, prepared.fit_until)

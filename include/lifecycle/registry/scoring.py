@@ -1,4 +1,4 @@
-"""Scores rows through the engines that serve: evaluation, parity checks and golden requests see exactly what a client would.
+"""Scores rows through the engines that serve: the champion's evaluation and golden requests see exactly what a client would.
 
 A version is described by its ServingSpec (`serving.json`); columns are fed as the server feeds them.
 """
@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 from include.lifecycle.errors import ArtefactDigestError, SpecInvalidError
 from include.lifecycle.results import TrainedModel
-from include.lifecycle.spec import ModelSpec
+from include.lifecycle.spec import FeaturesSection, ModelSpec
 from include.lifecycle.storage import sha256_of
-from include.serving.engines import Engine, SklearnEngine, load_engine
-from include.serving.version_folder import MODEL_FILES, InputColumn, ServingSpec, read_spec
+from include.lifecycle.training.pipelines import feature_table
+from include.serving.engines import Engine, load_engine
+from include.serving.trusted_types import load_trusted
+from include.serving.version_folder import MODEL_FILES, InputColumn, ServingSpec, VersionFolderInvalidError, read_spec
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.pipeline import Pipeline
 
 Floats = NDArray[np.float64]
 BATCH_ROWS = 20_000  # one-hot columns of a whole hold-out at once would take gigabytes
@@ -74,14 +77,23 @@ def score(engine: Engine, serving: ServingSpec, frame: pd.DataFrame) -> Floats:
     return np.concatenate(scores) if scores else np.empty(0)
 
 
-def fitted_engine(spec: ModelSpec, trained: TrainedModel) -> tuple[Engine, ServingSpec]:
-    """The engine of a model that was just fitted; ArtefactDigestError when the file is not what training wrote."""
+def load_fitted(trained: TrainedModel) -> Pipeline:
+    """The pipeline that training wrote; ArtefactDigestError when the file is missing, another one, or holds untrusted types."""
     path = trained.folder / MODEL_FILES["sklearn"]
-    if not path.is_file() or (got := sha256_of(path)) != trained.digest:
-        found = got if path.is_file() else "no file"
-        raise ArtefactDigestError(f"{path} has sha256 {found}; training wrote {trained.digest}")
-    serving = describe(spec, version=0, engine="sklearn")
-    return SklearnEngine(path, serving), serving
+    if not path.is_file():
+        raise ArtefactDigestError(f"{path} is missing; training wrote it with sha256 {trained.digest}")
+    if (got := sha256_of(path)) != trained.digest:
+        raise ArtefactDigestError(f"{path} has sha256 {got}; training wrote {trained.digest}")
+    try:
+        pipeline: Pipeline = load_trusted(path)
+    except VersionFolderInvalidError as problem:
+        raise ArtefactDigestError(str(problem)) from problem
+    return pipeline
+
+
+def fitted_scores(pipeline: Pipeline, features: FeaturesSection, rows: pd.DataFrame) -> Floats:
+    """P(target = 1) of each row (n,) by scikit-learn."""
+    return np.asarray(pipeline.predict_proba(feature_table(features, rows))[:, 1], dtype=np.float64)
 
 
 def served_engine(folder: Path) -> tuple[Engine, ServingSpec]:

@@ -1,0 +1,157 @@
+"""Writes everything that a registered version consists of: MLflow's model, the served folder, the reference profile, the report.
+
+registration.py uploads what stands here. The served folder's content depends on the version's number, so it is sealed last.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from include.lifecycle.monitoring.profile import build_profile
+from include.lifecycle.registry.artefacts import PROFILE_FOLDER, SERVING_FOLDER, seal
+from include.lifecycle.registry.onnx_export import PARITY_ROWS, Export, export_onnx, spread_rows
+from include.lifecycle.registry.scoring import (
+    Floats,
+    columns_of,
+    describe,
+    fitted_scores,
+    known_categories,
+    load_fitted,
+    score,
+    served_engine,
+)
+from include.lifecycle.results import Evaluation, Snapshot, TrainedModel
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.training.pipelines import feature_table
+from include.serving.trusted_types import TRUSTED_TYPES
+from include.serving.version_folder import GOLDEN, MODEL_FILES, SERVING, ServingSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from sklearn.pipeline import Pipeline
+
+EVALUATION_FOLDER, SNAPSHOT_POINTER = "evaluation", "snapshot.dvc"
+GOLDEN_ROWS = 50
+GOLDEN_TOLERANCE = 1e-5
+_REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas", "scipy")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the files are made of: the fitted pipeline, the rows it learnt from and was judged on, its scores on the latter."""
+
+    pipeline: Pipeline
+    train: pd.DataFrame
+    holdout: pd.DataFrame
+    scores: Floats
+
+
+@dataclass(frozen=True)
+class VersionFiles:
+    """What was written before the version has its number."""
+
+    export: Export
+    profile_digest: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The serving engine, and why it is not ONNX where it is not."""
+        tags = {"engine": self.export.engine}
+        if self.export.difference is not None:
+            tags["onnx_difference"] = f"{self.export.difference:.3g}"
+        return tags | ({"engine_reason": self.export.reason} if self.export.reason else {})
+
+
+def read_material(spec: ModelSpec, trained: TrainedModel, train: Path, holdout: Path) -> Material:
+    """Load the model by its digest and the prepared tables, and score the hold-out."""
+    import pandas as pd
+
+    pipeline, judged = load_fitted(trained), pd.read_parquet(holdout)
+    return Material(pipeline, pd.read_parquet(train), judged, fitted_scores(pipeline, spec.features, judged))
+
+
+def write_version(
+    root: Path, spec: ModelSpec, snapshot: Snapshot, trained: TrainedModel, evaluation: Evaluation, material: Material
+) -> VersionFiles:
+    """Everything but the sealed served folder, in `root` (must not exist): that one needs the version's number."""
+    write_mlflow_model(root, spec, material)
+    export = write_engine(root / SERVING_FOLDER, spec, trained, material)
+    profile_digest = write_profile(root / PROFILE_FOLDER, spec, material)
+    shutil.copytree(evaluation.report.parent, root / EVALUATION_FOLDER)
+    (root / SNAPSHOT_POINTER).write_text(snapshot.pointer, encoding="utf-8")
+    return VersionFiles(export, profile_digest)
+
+
+def write_mlflow_model(folder: Path, spec: ModelSpec, material: Material) -> None:
+    """MLflow's own model format in `folder` (must not exist): scikit-learn flavour by skops, signature, example, requirements."""
+    import mlflow.sklearn
+    from mlflow.models import infer_signature
+
+    example = feature_table(spec.features, material.holdout.head(5))
+    mlflow.sklearn.save_model(
+        material.pipeline,
+        str(folder),
+        serialization_format="skops",
+        skops_trusted_types=list(TRUSTED_TYPES),
+        signature=infer_signature(example, material.pipeline.predict_proba(example)),
+        input_example=example,
+        pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
+        pyfunc_predict_fn="predict_proba",
+    )
+
+
+def write_profile(folder: Path, spec: ModelSpec, material: Material) -> str:
+    """The reference profile in `folder`, sealed; returns its manifest digest."""
+    profile = build_profile(spec, material.train, material.holdout, material.scores, seed=spec.training.seed)
+    profile.write(folder)
+    return seal(folder)
+
+
+def write_engine(folder: Path, spec: ModelSpec, trained: TrainedModel, material: Material) -> Export:
+    """The file that serves: `model.onnx` if the pipeline converts and agrees on hold-out rows, else `model.skops`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = spread_rows(len(material.holdout), PARITY_ROWS)
+    table = feature_table(spec.features, material.holdout.iloc[chosen])
+    export = export_onnx(material.pipeline, spec.features, table, material.scores[chosen], folder / MODEL_FILES["onnx"])
+    if export.engine == "sklearn":
+        shutil.copyfile(trained.folder / MODEL_FILES["sklearn"], folder / MODEL_FILES["sklearn"])
+    return export
+
+
+def write_served(folder: Path, spec: ModelSpec, version: int, export: Export, material: Material) -> str:
+    """Complete `folder/serving` for this version's number: serving.json, golden.json, manifest; returns the manifest digest."""
+    target = folder / SERVING_FOLDER
+    serving = describe(spec, version=version, engine=export.engine, known=known_categories(spec, material.train))
+    (target / SERVING).write_text(serving.to_json(), encoding="utf-8")
+    golden = golden_rows(spec, material.holdout)
+    (target / GOLDEN).write_text(json.dumps(_golden(target, serving, golden), indent=1) + "\n", encoding="utf-8")
+    return seal(target)
+
+
+def golden_rows(spec: ModelSpec, holdout: pd.DataFrame) -> pd.DataFrame:
+    """About fifty real hold-out rows, spread over time, with the first row of each column that has a null in it."""
+    import numpy as np
+
+    nulls = [int(np.argmax(holdout[name].isna().to_numpy())) for name in spec.features.all if holdout[name].isna().any()]
+    positions = np.union1d(spread_rows(len(holdout), GOLDEN_ROWS), np.array(nulls, dtype=np.intp))
+    return holdout.iloc[positions]
+
+
+def _golden(folder: Path, serving: ServingSpec, rows: pd.DataFrame) -> dict[str, Any]:
+    """An Open Inference Protocol request and what this very artefact answers to it."""
+    engine, _ = served_engine(folder)
+    columns = columns_of(rows, serving)
+    tensors = [
+        {"name": column.name, "shape": [len(rows)], "datatype": column.datatype, "data": _json_plain(columns[column.name])}
+        for column in serving.inputs
+    ]
+    return {"inputs": {"inputs": tensors}, "predictions": score(engine, serving, rows).tolist(), "tolerance": GOLDEN_TOLERANCE}
+
+
+def _json_plain(values: list[Any]) -> list[Any]:
+    return [None if value != value else value for value in values]  # noqa: PLR0124 - NaN is not itself; JSON has only null
