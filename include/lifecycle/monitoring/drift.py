@@ -1,0 +1,100 @@
+"""Drift checks of one window: each watched feature against training, predictions against the hold-out. Pure.
+
+A distance fails only above `drift.minimum_effect` and above its own null threshold (profile.py): what a window without drift shows
+anyhow is no drift. The training reference may only warn; whether a warning leads to anything is the policy's business.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from include.lifecycle.monitoring.columns import counts_of, numbers
+from include.lifecycle.monitoring.predictions import Predictions
+from include.lifecycle.monitoring.profile import PREDICTION, ColumnProfile, NumericProfile, Profile
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.statistics.distances import category_distance
+from include.lifecycle.verdicts import Outcome, Verdict
+
+COVARIATE, PREDICTION_DRIFT = "covariate", "prediction_drift"
+
+
+def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: frozenset[str] = frozenset()) -> list[Verdict]:
+    """One verdict per watched feature that the profile knows. Features in `faulty` are inconclusive: a broken feed is not drift."""
+    verdicts = []
+    for name, stored in (profile.numeric | profile.categorical).items():
+        if name not in window.features or name not in spec.watched:
+            continue
+        if name in faulty:
+            verdicts.append(_unclear(f"{COVARIATE}:{name}", f"{name} has a data fault in this window", rows=window.rows))
+            continue
+        if isinstance(stored, NumericProfile):
+            values = numbers(window.features[name])
+            held, distance = int((values == values).sum()), _numeric_distance(profile, name, values)
+        else:
+            counts = counts_of(window.features[name])
+            held, distance = sum(counts.values()), category_distance(profile.categorical[name].counts, counts)
+        kind = "normed Wasserstein" if isinstance(stored, NumericProfile) else "Jensen-Shannon"
+        verdicts.append(_judge(spec, f"{COVARIATE}:{name}", stored, distance, held, reference="training", distance_kind=kind))
+    return verdicts
+
+
+def check_prediction_drift(spec: ModelSpec, profile: Profile, window: Predictions) -> Verdict:
+    """Distance of the window's predictions from the hold-out's, by the same two bars."""
+    distance = _numeric_distance(profile, PREDICTION, window.values)
+    verdict = _judge(
+        spec,
+        PREDICTION_DRIFT,
+        profile.prediction,
+        distance,
+        window.rows,
+        reference="hold-out",
+        distance_kind="normed Wasserstein",
+    )
+    mean = float(window.values.mean()) if window.rows else None
+    return verdict.model_copy(
+        update={"evidence": verdict.evidence | {"mean_prediction": mean, "reference_mean": profile.prediction.mean}}
+    )
+
+
+def _numeric_distance(profile: Profile, column: str, values: Any) -> float:
+    return profile.reference(column).distance(values) if column in profile.samples else float("nan")
+
+
+def _judge(
+    spec: ModelSpec,
+    check: str,
+    stored: ColumnProfile,
+    distance: float,
+    rows: int,
+    *,
+    reference: Literal["training", "hold-out"],
+    distance_kind: str,
+) -> Verdict:
+    bars, null = spec.monitoring.drift, stored.null_for(rows)
+    if rows < spec.monitoring.minimum_rows:
+        return _unclear(check, f"{rows} rows; monitoring.minimum_rows asks for {spec.monitoring.minimum_rows}", rows=rows)
+    if null is None or distance != distance:
+        return _unclear(check, "the profile holds no null for this column: it was empty in training or hold-out", rows=rows)
+    threshold = max(bars.minimum_effect, null.threshold)
+    evidence = {
+        "effect": distance,
+        "threshold": threshold,
+        "minimum_effect": bars.minimum_effect,
+        "null_threshold": null.threshold,
+        "null_level": null.level,
+        "severity": "warn",
+        "above_act_effect": distance > bars.act_effect,
+        "reference": reference,
+        "distance": distance_kind,
+        "rows": rows,
+    }
+    fails = distance > threshold
+    words = f"{distance_kind} distance {distance:.3f} from the {reference}"
+    reason = (
+        f"{words} is {'above' if fails else 'within'} {threshold:.3f} (null {null.threshold:.3f}, effect {bars.minimum_effect:g})"
+    )
+    return Verdict(check=check, outcome=Outcome.FAIL if fails else Outcome.PASS, reason=reason, evidence=evidence)
+
+
+def _unclear(check: str, reason: str, **evidence: Any) -> Verdict:
+    return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence=evidence)

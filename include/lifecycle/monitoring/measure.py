@@ -1,0 +1,79 @@
+"""Measures one version's window: all checks, health and the row to store. A check that breaks is inconclusive and hides no other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from include.lifecycle.monitoring.drift import COVARIATE, PREDICTION_DRIFT, check_drift, check_prediction_drift
+from include.lifecycle.monitoring.faults import DATA_FAULT, check_faults, faulty_columns
+from include.lifecycle.monitoring.health import health_of
+from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.performance import DECAY, check_performance, performance_numbers
+from include.lifecycle.monitoring.predictions import Predictions
+from include.lifecycle.monitoring.profile import Profile
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.verdicts import Outcome, Verdict
+
+log = logging.getLogger(__name__)
+
+
+def measure_window(
+    spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled, *, now: datetime, notes: list[Verdict]
+) -> dict[str, Any]:
+    """The row of table `windows` for these predictions, without its revision. `notes`: verdicts about the whole run to keep with it.
+
+    Without a profile only the plain numbers are measured, and every check is inconclusive.
+    """
+    verdicts = [*notes, *_verdicts(spec, profile, window, labelled)]
+    labels_due = now >= window.window.end + spec.labels.mature_after
+    mature = int(labelled.labels.size)
+    health, parts = health_of(spec, verdicts, rows=window.rows, mature_rows=mature, labels_due=labels_due)
+    return {
+        "model": spec.name,
+        "version": window.version,
+        "window_start": window.window.start,
+        "window_end": window.window.end,
+        "rows": window.rows,
+        "mature_rows": mature,
+        "health": health,
+        "health_parts": parts,
+        "measurements": _numbers(spec, window, labelled, now),
+        "verdicts": [verdict.model_dump(mode="json") for verdict in verdicts],
+    }
+
+
+def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled) -> list[Verdict]:
+    if profile is None:
+        reason = f"version {window.version} has no reference profile"
+        kinds = (DATA_FAULT, COVARIATE, PREDICTION_DRIFT, DECAY)
+        return [Verdict(check=kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for kind in kinds]
+    faults = guarded(DATA_FAULT, lambda: check_faults(spec, profile, window))
+    return [
+        *faults,
+        *guarded(COVARIATE, lambda: check_drift(spec, profile, window, faulty_columns(faults))),
+        *guarded(PREDICTION_DRIFT, lambda: [check_prediction_drift(spec, profile, window)]),
+        *guarded(DECAY, lambda: check_performance(spec, profile, window.window, labelled)),
+    ]
+
+
+def guarded(check: str, measure: Callable[[], list[Verdict]]) -> list[Verdict]:
+    """The verdicts of `measure`; any error in it becomes one inconclusive verdict that names it, with the traceback in the log."""
+    try:
+        return measure()
+    except Exception as problem:
+        log.exception("check %s broke", check)
+        reason = f"the check broke: {type(problem).__name__}: {problem}"
+        return [Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=reason[:500])]
+
+
+def _numbers(spec: ModelSpec, window: Predictions, labelled: Labelled, now: datetime) -> dict[str, Any]:
+    measured: dict[str, Any] = {"measured_at": now.isoformat(), "label_coverage": labelled.coverage}
+    if window.rows:
+        measured["mean_prediction"] = float(np.nanmean(window.values))
+        measured["latency_ms_p95"] = float(np.nanquantile(window.latencies, 0.95))
+    return measured | {"performance": performance_numbers(spec, labelled)}

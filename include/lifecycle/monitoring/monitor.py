@@ -1,0 +1,194 @@
+"""The monitoring stage of one model: due windows -> measurements -> rows, health and signals; then a report for people.
+
+It never trains, deploys or rolls back. Killed and run again it measures what is still due and doubles nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import URL, RowMapping, select, update
+
+from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.errors import LifecycleError, SourceUnavailableError
+from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
+from include.lifecycle.monitoring.measure import guarded, measure_window
+from include.lifecycle.monitoring.predictions import Predictions, microseconds, open_log
+from include.lifecycle.monitoring.profile import Profile, read_profile
+from include.lifecycle.monitoring.report import write_report
+from include.lifecycle.monitoring.signals import refresh_signals, standings
+from include.lifecycle.monitoring.windows import (
+    NEWEST,
+    Measured,
+    Window,
+    finished_windows,
+    is_due,
+    is_settled,
+    newest_revisions,
+    newest_version,
+    read_measured,
+    store_window,
+)
+from include.lifecycle.results import MonitoredModel
+from include.lifecycle.runtime import RunContext, Runtime
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.tables import desired_traffic
+from include.lifecycle.tables import windows as windows_table
+from include.lifecycle.verdicts import Outcome, Verdict
+
+Profiles = Callable[[int], Profile]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one run found: rows to store, the newest window that a report can be made of, and verdicts about the run itself."""
+
+    rows: list[dict[str, Any]]
+    reportable: Predictions | None
+    notes: list[Verdict]
+
+
+def monitor_model(
+    spec: ModelSpec, rt: Runtime, run: RunContext, url: URL, *, profiles: Profiles | None = None, report: bool = True
+) -> MonitoredModel:
+    """Measure every due window of every version that served, refresh the model's signals, write the newest window's report.
+
+    `url`: database of the labels query. `profiles`: where a version's reference comes from (default: the registry's verified copy).
+
+    Raises:
+        SourceUnavailableError: our database, the prediction log or MLflow did not answer; nothing was stored (retryable).
+    """
+    now, read = rt.clock.now(), profiles or (lambda version: _registered_profile(rt, spec.name, version))
+    known: dict[int, Profile | None] = {}
+    look = _look(spec, rt, url, now, lambda version: known.setdefault(version, _profile_or_none(read, version)))
+    with transaction(rt.engine) as connection:
+        lock_model(connection, spec.name)
+        stored = [found for row in look.rows if (found := store_window(connection, row)) is not None]
+        champion = connection.execute(select(desired_traffic.c.champion).where(desired_traffic.c.model == spec.name)).scalar()
+        version = champion if champion is not None else newest_version(connection, spec.name)
+        history: list[RowMapping] = [] if version is None else newest_revisions(connection, spec.name, version, NEWEST)
+        opened = []
+        if version is not None:
+            found = standings([_judged(row) for row in history], spec.retraining.confirm)
+            opened = refresh_signals(connection, spec, rt, run, version=version, found=found)
+    written = _report(spec, rt, look, known) if report else []
+    path = next((verdict.evidence["path"] for verdict in written if verdict.passed), None)
+    newest = {verdict.check: verdict for verdict in (_judged(history[0])[1] if history else [])}
+    return MonitoredModel(
+        model=spec.name,
+        windows=stored,
+        signals=opened,
+        health=next((row["health"] for row in history if row["health"] is not None), None),
+        verdicts=[*(newest | {verdict.check: verdict for verdict in [*look.notes, *written]}).values()],
+        report=path,
+    )
+
+
+def _look(spec: ModelSpec, rt: Runtime, url: URL, now: datetime, profile_of: Callable[[int], Profile | None]) -> _Look:
+    windows = finished_windows(now, spec.monitoring.window)
+    with transaction(rt.engine) as connection:
+        measured = read_measured(connection, spec.name, windows[0].start)
+    mature_after = spec.labels.mature_after
+    left = [w for w in windows if not is_settled(w, [m for (of, _), m in measured.items() if of == w], mature_after)]
+    if not left:
+        return _Look([], None, [])
+    since, until = left[0].start, left[-1].end
+    with open_log(spec, rt.storage.predictions(spec.name), since, until) as log:
+        due_rows, notes = log.identities(), list[Verdict]()
+        labels = _labels(spec, rt, url, (since, until), now, notes) if due_rows[0].size else Labels({}, np.empty(0))
+        due = _due(left, due_rows, labels, measured, now=now, spec=spec)
+        rows, reportable = [], None
+        for window, version in due:
+            predictions = log.read(version, window)
+            row = measure_window(
+                spec, profile_of(version), predictions, labelled_predictions(predictions, labels), now=now, notes=notes
+            )
+            last = measured.get((window, version))
+            rows.append(row | {"revision": last.revision + 1 if last else 1})
+            if last is None and predictions.rows >= spec.monitoring.minimum_rows:
+                reportable = _fuller(reportable, predictions)
+    return _Look(rows, reportable, notes)
+
+
+def _fuller(first: Predictions | None, second: Predictions) -> Predictions:
+    """The newer window; of two versions in one window the one with more rows."""
+    if first is None or (second.window, second.rows) >= (first.window, first.rows):
+        return second
+    return first
+
+
+def _labels(
+    spec: ModelSpec, rt: Runtime, url: URL, span: tuple[datetime, datetime], now: datetime, notes: list[Verdict]
+) -> Labels:
+    """Mature labels; a labels database that fails leaves drift measured and performance inconclusive."""
+    try:
+        return fetch_labels(spec, rt.settings.sql_dir, url, *span, now)
+    except LifecycleError as problem:
+        notes.append(Verdict(check="labels", outcome=Outcome.INCONCLUSIVE, reason=str(problem)))
+        return Labels({}, np.empty(0))
+
+
+def _due(
+    windows: Sequence[Window],
+    rows: tuple[Any, Any, Any],
+    labels: Labels,
+    measured: dict[tuple[Window, int], Measured],
+    *,
+    now: datetime,
+    spec: ModelSpec,
+) -> list[tuple[Window, int]]:
+    """Windows and versions to measure now, oldest first."""
+    versions, times, keys = rows
+    mature = np.isfinite(labels.match(keys, times))
+    found = []
+    for window in windows:
+        inside = (times >= microseconds(window.start)) & (times < microseconds(window.end))
+        for version in np.unique(versions[inside]).tolist():
+            of = inside & (versions == version)
+            last = measured.get((window, version))
+            counts = int(of.sum()), int(mature[of].sum())
+            if is_due(window, *counts, last, now=now, mature_after=spec.labels.mature_after):
+                found.append((window, int(version)))
+    return found
+
+
+def _registered_profile(rt: Runtime, model: str, version: int) -> Profile:
+    from include.lifecycle.registry.artefacts import materialise_profile
+
+    return read_profile(materialise_profile(rt, model, version))
+
+
+def _profile_or_none(read: Profiles, version: int) -> Profile | None:
+    """The profile, or None when this version never had a good one; an MLflow that is down is no reason to judge without it."""
+    try:
+        return read(version)
+    except SourceUnavailableError:
+        raise
+    except LifecycleError:
+        return None
+
+
+def _judged(row: RowMapping) -> tuple[Window, list[Verdict]]:
+    return Window(row["window_start"], row["window_end"]), [Verdict.model_validate(plain) for plain in row["verdicts"]]
+
+
+def _report(spec: ModelSpec, rt: Runtime, look: _Look, known: dict[int, Profile | None]) -> list[Verdict]:
+    """Write the report and note its path with the window; its failure is a verdict, never an error of the stage."""
+    window = look.reportable
+    profile = known.get(window.version) if window else None
+    if window is None or profile is None:
+        return []
+
+    def write() -> list[Verdict]:
+        path = write_report(spec, rt.storage, profile, window)
+        of = (windows_table.c.model == spec.name) & (windows_table.c.version == window.version)
+        at = windows_table.c.window_start == window.window.start
+        with transaction(rt.engine) as connection:
+            connection.execute(update(windows_table).where(of, at).values(report=str(path)))
+        return [Verdict(check="report", outcome=Outcome.PASS, reason="written", evidence={"path": str(path)})]
+
+    return guarded("report", write)

@@ -1,0 +1,99 @@
+"""Performance of one window on mature labels: skill lost against the hold-out, and calibration. Pure.
+
+Both fail on a bound, not on the estimate: skill lost L = 1 - s / s0 with s0 the hold-out's skill, its error by the delta method
+sqrt((e / s0)^2 + (s e0 / s0^2)^2); the lower bound of L stands on the ladder warn < act < concept. Formulas of s: skill.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from include.lifecycle.evaluation.metrics import metric_named
+from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.profile import PerformanceReference, Profile
+from include.lifecycle.monitoring.skill import Estimate, mean_gap, skill, time_blocks
+from include.lifecycle.monitoring.windows import Window
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.verdicts import Outcome, Verdict
+
+DECAY = "decay"
+CALIBRATION = f"{DECAY}:calibration_gap"
+SMALLEST_SKILL = 0.02
+"""A hold-out with less skill is no basis for "skill lost"."""
+
+
+def check_performance(spec: ModelSpec, profile: Profile, window: Window, labelled: Labelled) -> list[Verdict]:
+    """Verdicts `decay:<metric>` and `decay:calibration_gap`; too few mature labels, blocks or classes are inconclusive."""
+    check = f"{DECAY}:{spec.objective.metric}"
+    rows, wanted = labelled.labels.size, spec.monitoring.minimum_labels
+    if spec.objective.task != "binary_classification" or rows < wanted:
+        why = f"{rows} mature labels; monitoring.minimum_labels asks for {wanted}"
+        return [_unclear(name, why, rows=rows, coverage=labelled.coverage) for name in (check, CALIBRATION)]
+    blocks = time_blocks(labelled.times / 1e6, window.start.timestamp(), window.length.total_seconds())
+    gap = mean_gap(labelled.labels, labelled.values, blocks)
+    verdicts = [_calibration(spec, labelled, gap)]
+    if np.unique(labelled.labels).size < 2:
+        return [_unclear(check, "all mature labels are of one class", rows=rows), *verdicts]
+    if profile.performance is None:
+        return [_unclear(check, "the profile holds no hold-out performance", rows=rows), *verdicts]
+    measured = skill(spec.objective.metric, labelled.labels, labelled.values, blocks)
+    return [_decay(spec, profile.performance, labelled, measured), *verdicts]
+
+
+def performance_numbers(spec: ModelSpec, labelled: Labelled) -> dict[str, float]:
+    """Objective metric, Brier score, observed rate, mean prediction and their gap on mature labels; undefined ones left out."""
+    if not labelled.labels.size:
+        return {}
+    names = [spec.objective.metric, "brier_score"] if spec.objective.task == "binary_classification" else []
+    values = {name: metric_named(name).score(labelled.labels, labelled.values) for name in names}
+    rate, mean = float(labelled.labels.mean()), float(labelled.values.mean())
+    values |= {"observed_rate": rate, "mean_prediction": mean, "calibration_gap": mean - rate}
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def _calibration(spec: ModelSpec, labelled: Labelled, gap: Estimate) -> Verdict:
+    limit, margin = spec.monitoring.performance.calibration_gap, gap.margin(spec.evaluation.confidence)
+    rate, mean = float(labelled.labels.mean()), float(labelled.values.mean())
+    evidence = {"effect": abs(gap.value), "gap": gap.value, "observed_rate": rate, "mean_prediction": mean, "threshold": limit}
+    evidence |= {"rows": labelled.labels.size, "coverage": labelled.coverage}
+    if not np.isfinite(margin):
+        return _unclear(CALIBRATION, f"mature labels lie in {gap.blocks} blocks of time: too few for an interval", **evidence)
+    lower = max(abs(gap.value) - margin, 0.0)
+    fails = lower > limit
+    words = f"mean prediction {mean:.3f} against an observed rate of {rate:.3f}: gap {abs(gap.value):.3f}, at least {lower:.3f}"
+    evidence |= {"lower": lower, "severity": "act", "measure": "calibration_gap"}
+    outcome = Outcome.FAIL if fails else Outcome.PASS
+    return Verdict(
+        check=CALIBRATION, outcome=outcome, reason=f"{words}, {'above' if fails else 'within'} {limit:g}", evidence=evidence
+    )
+
+
+def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled, measured: Estimate) -> Verdict:
+    metric, ladder = spec.objective.metric, spec.monitoring.performance
+    check = f"{DECAY}:{metric}"
+    evidence: dict[str, Any] = {"skill": measured.value, "reference_skill": reference.skill, "rows": labelled.labels.size}
+    evidence |= {"value": metric_named(metric).score(labelled.labels, labelled.values), "reference_value": reference.value}
+    if reference.metric != metric or reference.skill < SMALLEST_SKILL or reference.skill_error is None:
+        return _unclear(check, f"the hold-out gives no basis: {reference.metric} skill {reference.skill:.3f}", **evidence)
+    lost = 1 - measured.value / reference.skill
+    error = np.hypot(measured.error / reference.skill, measured.value * reference.skill_error / reference.skill**2)
+    lower = lost - Estimate(lost, float(error), measured.blocks).margin(spec.evaluation.confidence)
+    if not np.isfinite(lower):
+        return _unclear(check, f"mature labels lie in {measured.blocks} blocks of time: too few for an interval", **evidence)
+    steps = (("concept", ladder.concept), ("act", ladder.act), ("warn", ladder.warn))
+    severity = next((name for name, bar in steps if lower > bar), None)
+    evidence |= {
+        "effect": max(lost, 0.0),
+        "lower": lower,
+        "threshold": ladder.warn,
+        "severity": severity or "none",
+        "measure": metric,
+    }
+    reason = f"{metric} {evidence['value']:.3f} against {reference.value:.3f} on the hold-out: {lost:.1%} of skill lost, at least {lower:.1%}"
+    return Verdict(check=check, outcome=Outcome.FAIL if severity else Outcome.PASS, reason=reason, evidence=evidence)
+
+
+def _unclear(check: str, reason: str, **evidence: Any) -> Verdict:
+    return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence=evidence)

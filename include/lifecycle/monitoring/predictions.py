@@ -1,0 +1,121 @@
+"""Reads the prediction log for monitoring: one look at a range of event time, then one window and version at a time, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.lifecycle.errors import SourceUnavailableError
+from include.lifecycle.monitoring.windows import Window
+from include.serving.log_schema import feature_column, predictions_relation, quoted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+
+    from include.lifecycle.spec import ModelSpec
+
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
+Objects = NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """One version's rows in one window: `times` in microseconds since 1970, `keys` (None where the client gave none),
+    `values` = predictions, `latencies` in ms, and each feature as logged (numbers with NaN, or text with None); all (n,)."""
+
+    version: int
+    window: Window
+    times: Times
+    keys: Objects
+    values: Floats
+    latencies: Floats
+    features: dict[str, NDArray[Any]]
+
+    @property
+    def rows(self) -> int:
+        """Number of predictions."""
+        return int(self.values.size)
+
+
+@dataclass(frozen=True)
+class PredictionLog:
+    """A range of the log, read once into DuckDB."""
+
+    connection: duckdb.DuckDBPyConnection
+    spec: ModelSpec
+
+    def identities(self) -> tuple[NDArray[np.int64], Times, Objects]:
+        """Version, event time (microseconds) and key of each row in the range."""
+        found = self._fetch("SELECT model_version, epoch_us(event_time) AS at, key FROM log", [])
+        return found["model_version"].astype(np.int64), found["at"].astype(np.int64), _texts(found["key"])
+
+    def read(self, version: int, window: Window) -> Predictions:
+        """All rows that `version` answered in `window`, in order of event time."""
+        named = [f"{quoted(feature_column(name))} AS {quoted('f_' + name)}" for name in self.spec.features.all]
+        columns = ", ".join(["epoch_us(event_time) AS at", "key", "prediction", "latency_ms", *named])
+        query = (
+            f"SELECT {columns} FROM log WHERE model_version = ? AND epoch_us(event_time) >= ? AND epoch_us(event_time) < ? "  # noqa: S608 - quoted
+            "ORDER BY event_time, request_id, row"
+        )
+        found = self._fetch(query, [version, microseconds(window.start), microseconds(window.end)])
+        numeric = {name: _floats(found[f"f_{name}"]) for name in self.spec.features.numeric}
+        texts = {name: _texts(found[f"f_{name}"]) for name in self.spec.features.categorical}
+        return Predictions(
+            version=version,
+            window=window,
+            times=found["at"].astype(np.int64),
+            keys=_texts(found["key"]),
+            values=_floats(found["prediction"]),
+            latencies=_floats(found["latency_ms"]),
+            features=numeric | texts,
+        )
+
+    def _fetch(self, query: str, parameters: list[Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self.connection.execute(query, parameters).fetchnumpy()
+        return found
+
+
+@contextmanager
+def open_log(spec: ModelSpec, folder: Path, since: datetime, until: datetime) -> Iterator[PredictionLog]:
+    """Read the model's log for `since` <= event time < `until`; a folder without a log is an empty one.
+
+    Raises:
+        SourceUnavailableError: the files kept vanishing while they were read.
+    """
+    import duckdb
+
+    with duckdb.connect(":memory:", config={"threads": "2"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        try:
+            relation = predictions_relation(
+                connection, folder, spec.features.numeric, spec.features.categorical, since=since, until=until
+            )
+            relation.create("log")
+        except duckdb.IOException as problem:
+            raise SourceUnavailableError(f"prediction log {folder} of {spec.name}: {problem}") from problem
+        yield PredictionLog(connection, spec)
+
+
+def microseconds(at: datetime) -> int:
+    """A timezone-aware time as whole microseconds since 1970."""
+    return round(at.timestamp() * 1_000_000)
+
+
+def _floats(values: Any) -> Floats:
+    if isinstance(values, np.ma.MaskedArray):
+        return values.astype(np.float64).filled(np.nan)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _texts(values: Any) -> Objects:
+    plain = values.astype(object).filled(None) if isinstance(values, np.ma.MaskedArray) else np.asarray(values, dtype=object)
+    return np.asarray(plain, dtype=object)

@@ -1,0 +1,72 @@
+"""Evidently's HTML report of one window against the training reference, on a bounded sample, for people to read.
+
+Nothing is decided by it: the judged numbers are drift.py's, by the same definitions.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from include.lifecycle.monitoring.columns import categories, numbers
+from include.lifecycle.monitoring.predictions import Predictions
+from include.lifecycle.monitoring.profile import PREDICTION, Profile
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.storage import Storage, write_whole
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def write_report(spec: ModelSpec, storage: Storage, profile: Profile, window: Predictions, *, seed: int = 0) -> Path:
+    """Write `reports/<model>/<window start>-v<version>.html` and return its path. At most `monitoring.report_rows` rows a side.
+
+    The reference is rebuilt column by column from the profile, so columns keep their distributions and lose their joint one.
+    """
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    random = np.random.default_rng(seed)
+    numeric = [name for name in profile.numeric if name in profile.samples and np.isfinite(numbers(window.features[name])).any()]
+    categorical = [name for name, stored in profile.categorical.items() if stored.counts and name in window.features]
+    rows = spec.monitoring.report_rows
+    current = _current(window, numeric, categorical, min(rows, window.rows), random)
+    reference = _reference(profile, numeric, categorical, min(rows, profile.train_rows), random)
+    bar = spec.monitoring.drift.minimum_effect
+    preset = DataDriftPreset(num_method="wasserstein", cat_method="jensenshannon", num_threshold=bar, cat_threshold=bar)
+    columns = DataDefinition(numerical_columns=[*numeric, "prediction"], categorical_columns=categorical)
+    snapshot = Report([preset]).run(
+        Dataset.from_pandas(current, data_definition=columns), Dataset.from_pandas(reference, data_definition=columns)
+    )
+    path = storage.reports(spec.name) / f"{window.window.start:%Y%m%dT%H%M}-v{window.version}.html"
+    write_whole(path, snapshot.get_html_str(as_iframe=False))
+    return path
+
+
+def _current(
+    window: Predictions, numeric: list[str], categorical: list[str], rows: int, random: np.random.Generator
+) -> pandas.DataFrame:
+    import pandas
+
+    chosen = np.sort(random.choice(window.rows, rows, replace=False))
+    columns: dict[str, Any] = {name: numbers(window.features[name])[chosen] for name in numeric}
+    columns |= {name: categories(window.features[name])[chosen] for name in categorical}
+    return pandas.DataFrame(columns | {"prediction": window.values[chosen]})
+
+
+def _reference(
+    profile: Profile, numeric: list[str], categorical: list[str], rows: int, random: np.random.Generator
+) -> pandas.DataFrame:
+    import pandas
+
+    columns: dict[str, NDArray[Any]] = {name: random.choice(profile.samples[name], rows) for name in numeric}
+    for name in categorical:
+        counts = profile.categorical[name].counts
+        shares = np.array(list(counts.values()), dtype=np.float64)
+        columns[name] = random.choice(np.array(list(counts), dtype=object), rows, p=shares / shares.sum())
+    return pandas.DataFrame(columns | {"prediction": random.choice(profile.samples[PREDICTION], rows)})

@@ -1,0 +1,102 @@
+"""Which windows of event time are to be measured now, and their rows in the table `windows`: aligned, disjoint, finished.
+
+A window is measured when it has ended, and again (a new revision, never a rewrite) when late predictions or mature labels came in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+
+from include.lifecycle.tables import windows as table
+
+NEWEST = 14
+"""Windows that one run looks back on; older ones are left as they were measured."""
+
+LATE_ROWS = 0.02  # share of rows that came late and make a window worth measuring again
+NEW_LABELS = 0.2  # share of rows whose labels matured since
+LAST_LABELS = 0.01  # the same once every label had time to mature
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """Event time [start, end)."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def length(self) -> timedelta:
+        """End minus start."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the newest revision of a window saw: rows, mature rows, and whether that was all there will be."""
+
+    revision: int
+    rows: int
+    mature_rows: int
+    measured_at: datetime
+
+
+def finished_windows(now: datetime, length: timedelta, count: int = NEWEST) -> list[Window]:
+    """The newest `count` windows that ended by `now`, oldest first, aligned to whole multiples of `length` since 1970."""
+    last = (now - _EPOCH) // length
+    return [Window(_EPOCH + at * length, _EPOCH + (at + 1) * length) for at in range(last - count, last)]
+
+
+def read_measured(connection: Connection, model: str, since: datetime) -> dict[tuple[Window, int], Measured]:
+    """Newest revision of each window that starts at or after `since`, by window and version."""
+    query = select(table).where(table.c.model == model, table.c.window_start >= since).order_by(table.c.revision)
+    return {
+        (Window(row["window_start"], row["window_end"]), row["version"]): Measured(
+            row["revision"], row["rows"], row["mature_rows"], datetime.fromisoformat(row["measurements"]["measured_at"])
+        )
+        for row in connection.execute(query).mappings()
+    }
+
+
+def is_settled(window: Window, versions: list[Measured], mature_after: timedelta) -> bool:
+    """Whether nothing more is expected: each version was measured two windows after its last label had to be mature."""
+    settled_at = window.end + mature_after + 2 * window.length
+    return bool(versions) and all(measured.measured_at >= settled_at for measured in versions)
+
+
+def is_due(window: Window, rows: int, mature_rows: int, last: Measured | None, *, now: datetime, mature_after: timedelta) -> bool:
+    """Whether a version's window is to be measured: never measured yet, or enough has come in since the newest revision."""
+    if last is None:
+        return rows > 0
+    wanted = LAST_LABELS if now >= window.end + mature_after else NEW_LABELS
+    return rows > last.rows * (1 + LATE_ROWS) or mature_rows - last.mature_rows > rows * wanted
+
+
+def store_window(connection: Connection, values: dict[str, Any]) -> int | None:
+    """Insert one measured window and return its id; None when that revision stands already (another run was quicker)."""
+    statement = insert(table).values(values).on_conflict_do_nothing(constraint="windows_once").returning(table.c.id)
+    found = connection.execute(statement).scalar_one_or_none()
+    return None if found is None else int(found)
+
+
+def newest_version(connection: Connection, model: str) -> int | None:
+    """The version that answered most in the newest measured window; None before the first one."""
+    query = select(table.c.version).where(table.c.model == model)
+    return connection.execute(query.order_by(table.c.window_start.desc(), table.c.rows.desc()).limit(1)).scalar()
+
+
+def newest_revisions(connection: Connection, model: str, version: int, count: int) -> list[RowMapping]:
+    """The newest `count` measured windows of a version, newest first, each in its newest revision."""
+    newest = (
+        select(table)
+        .where(table.c.model == model, table.c.version == version)
+        .ext(distinct_on(table.c.window_start, table.c.window_end))
+        .order_by(table.c.window_start.desc(), table.c.window_end, table.c.revision.desc())
+        .limit(count)
+    )
+    return list(connection.execute(newest).mappings())
