@@ -12,6 +12,8 @@ from include.serving.version_folder import VersionFolderInvalidError
 
 TRUSTED_TYPES = (
     "numpy.dtype",
+    # target encoding: how its training values were crossed
+    "sklearn.model_selection._split.KFold",
     # random forests, decision trees, gradient boosting
     "sklearn.tree._tree.Tree",
     # histogram gradient boosting, with and without categorical features
