@@ -204,7 +204,7 @@ def _identity(scope: dict[str, Any], body_id: str | None, version: str) -> tuple
         if name == b"x-request-id":
             given = value.decode("latin-1")
         elif name == b"x-modelops-assigned":
-            assigned = int(value) if value.isdigit() else None
+            assigned = int(value) if value.isdigit() and len(value) < 10 else None
     usable = (text for text in (given, body_id) if text and len(text) <= _MAX_ID and text.isascii() and text.isprintable())
     chosen = next(usable, None) or uuid4().hex
     return chosen, assigned, [(b"x-model-version", version.encode()), (b"x-request-id", chosen.encode())]

@@ -206,17 +206,20 @@ def _flattened(name: str, data: list[Any]) -> list[Any]:
 
 
 def _event_time(name: str, row: int, value: str | None) -> str | None:
-    if value is None:
-        return None
+    at = None if value is None else _in_utc(value)
+    if value is not None and at is None:
+        example = "2013-08-01T06:00:00+00:00"
+        raise _refused(f"input {name!r}, row {row}: {_shown(value)}; allowed: ISO 8601 with timezone, such as {example}")
+    return at
+
+
+def _in_utc(text: str) -> str | None:
+    """The moment in UTC with microseconds, or None when the text is none."""
     try:
-        at = datetime.fromisoformat(value)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise _refused(
-            f"input {name!r}, row {row}: {_shown(value)}; allowed: ISO 8601 with timezone, such as 2013-08-01T06:00:00+00:00"
-        )
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+        at = datetime.fromisoformat(text)
+        return at.astimezone(UTC).isoformat(timespec="microseconds") if at.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _refused(message: str) -> RequestRefusedError:

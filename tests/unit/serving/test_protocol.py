@@ -100,7 +100,7 @@ def test_a_wrong_category_is_named(changes: dict[str, Any], named: str) -> None:
     assert named in message
 
 
-@pytest.mark.parametrize("value", ["yesterday", "2013-08-01T06:00:00", ""])
+@pytest.mark.parametrize("value", ["yesterday", "2013-08-01T06:00:00", "", "0001-01-01T00:00:00+14:00"])
 def test_an_event_time_needs_a_timezone(value: str) -> None:
     message = refused(request_body(one_row(scheduled_departure=value)))
     assert "'scheduled_departure', row 0" in message
