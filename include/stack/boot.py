@@ -101,8 +101,8 @@ class Boot:
         waiting = list(names)
         deadline = time.monotonic() + _PATIENCE
         while waiting:
-            self._watch(waiting)
-            for name in [name for name in waiting if probe(name, self.ports, self.credentials)]:
+            began = self._watch(waiting)
+            for name in [name for name in waiting if probe(name, self.ports, self.credentials, began[name])]:
                 self.progress.state(name, "healthy")
                 waiting.remove(name)
             if waiting and time.monotonic() > deadline:
@@ -110,9 +110,10 @@ class Boot:
             if waiting:
                 time.sleep(_POLL)
 
-    def _watch(self, names: list[str]) -> None:
-        """Fail at once when a program gives up or keeps ending, instead of waiting for the deadline."""
-        for name, row in self.supervisor.processes().items():
+    def _watch(self, names: list[str]) -> dict[str, float]:
+        """Fail at once when a program gives up or keeps ending, instead of waiting for the deadline; return start times."""
+        rows = self.supervisor.processes()
+        for name, row in rows.items():
             if name not in names:
                 continue
             if row["pid"] and row["pid"] != self._pids.get(name):
@@ -120,6 +121,7 @@ class Boot:
                 self._pids[name] = row["pid"]
             if row["statename"] == "FATAL" or self._exits.get(name, 0) >= _MAX_EXITS:
                 self._fail(name, row["spawnerr"] or "keeps ending")
+        return {name: float(row["start"]) for name, row in rows.items()}
 
     def _fail(self, name: str, why: str) -> None:
         self.progress.state(name, "failed")

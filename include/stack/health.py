@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -10,32 +11,37 @@ from include.stack.credentials import Credentials
 from include.stack.databases import answers
 from include.stack.ports import Ports
 
-_AIRFLOW_PARTS = {
-    "scheduler": "scheduler",
-    "triggerer": "triggerer",
-    "dag-processor": "dag_processor",
-    "api-server": "metadatabase",
-}
 
+def probe(program: str, ports: Ports, credentials: Credentials, since: float = 0.0) -> bool:
+    """Whether `program` (as supervisord names it) is healthy now; never raises.
 
-def probe(program: str, ports: Ports, credentials: Credentials) -> bool:
-    """Whether `program` (as supervisord names it) is healthy now; never raises."""
+    `since` (Unix seconds) is when its process started: an older heartbeat is its predecessor's and proves nothing.
+    """
     if program == "postgres":
         return answers(credentials, ports.postgres)
     if program == "mlflow":
         return _is_ok(f"http://127.0.0.1:{ports.mlflow}/health")
     if program == "gateway":
         return _is_ok(f"http://127.0.0.1:{ports.gateway_admin}/ready")
-    return _AIRFLOW_PARTS[program] in healthy_airflow_parts(ports)
+    return _airflow_is_healthy(program, airflow_health(ports), since)
 
 
-def healthy_airflow_parts(ports: Ports) -> set[str]:
-    """Parts that Airflow's own monitor calls healthy: metadatabase, scheduler, triggerer, dag_processor."""
+def airflow_health(ports: Ports) -> dict[str, dict[str, Any]]:
+    """What Airflow's own monitor says of metadatabase, scheduler, triggerer and dag_processor; empty when it does not answer."""
     try:
         body: dict[str, Any] = httpx.get(f"http://127.0.0.1:{ports.airflow}/api/v2/monitor/health", timeout=5).json()
     except (httpx.HTTPError, ValueError):
-        return set()
-    return {part for part, state in body.items() if isinstance(state, dict) and state.get("status") == "healthy"}
+        return {}
+    return {part: state for part, state in body.items() if isinstance(state, dict)}
+
+
+def _airflow_is_healthy(program: str, parts: dict[str, dict[str, Any]], since: float) -> bool:
+    if program == "api-server":
+        return parts.get("metadatabase", {}).get("status") == "healthy"
+    part = program.replace("-", "_")
+    state = parts.get(part, {})
+    beat = str(state.get(f"latest_{part}_heartbeat") or "1970-01-01T00:00:00Z")
+    return state.get("status") == "healthy" and datetime.fromisoformat(beat).timestamp() > since
 
 
 def _is_ok(url: str) -> bool:

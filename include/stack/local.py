@@ -147,7 +147,7 @@ class LocalStack:
         for name, row in rows.items():
             state = str(row["statename"]).lower()
             if state == "running" and (self.layout.programs / f"{name}.json").is_file():
-                state = "healthy" if probe(name, self.ports, self.secrets) else "unhealthy"
+                state = "healthy" if probe(name, self.ports, self.secrets, row["start"]) else "unhealthy"
             states[name] = state
         return states
 

@@ -126,7 +126,9 @@ def _mlflow(layout: Layout, ports: Ports, credentials: Credentials) -> Program:
 def _airflow(layout: Layout, credentials: Credentials, settings: dict[str, str]) -> list[Program]:
     environment = airflow_environment(layout, credentials, settings)
     listens = {"api-server": ("airflow",), "scheduler": ("worker_log",), "triggerer": ("trigger_log",)}
+    environment |= _ONE_THREAD
+    # A task that does not end within the stop's seconds is killed, and runs again after the next start.
     return [
-        Program(name, [sys.executable, "-m", "airflow", name], listens.get(name, ()), environment | _ONE_THREAD)
+        Program(name, [sys.executable, "-m", "airflow", name], listens.get(name, ()), environment, stop_seconds=6)
         for name in AIRFLOW
     ]

@@ -1,0 +1,145 @@
+"""The whole embedded stack: health, rights, settings applied, recovery of killed processes, and nothing left after the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg2
+import pytest
+
+from include.lifecycle.errors import SettingsError
+from include.stack.local import LocalStack
+from include.stack.ports import Ports
+from include.stack.programs import AIRFLOW
+
+pytestmark = pytest.mark.integration
+PROGRAMS = ("postgres", "gateway", "mlflow", *AIRFLOW)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    made = LocalStack.at(tmp_path_factory.mktemp("stack") / "local")
+    made.up()
+    yield made
+    family = [made.pid("supervisord"), *(made.pid(name) for name in PROGRAMS)]
+    made.down()
+    assert not [pid for pid in family if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    assert made.status() == {}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited too long"
+        time.sleep(0.3)
+
+
+def connect(stack: LocalStack, role: str, database: str):
+    return psycopg2.connect(
+        host="127.0.0.1",
+        port=stack.ports.postgres,
+        user=role,
+        dbname=database,
+        passfile=str(stack.layout.secrets / "pgpass-admin"),
+    )
+
+
+def test_everything_is_healthy(stack: LocalStack):
+    assert stack.status() == dict.fromkeys(sorted(PROGRAMS), "healthy")
+    assert httpx.get(f"{stack.settings.mlflow_url}/health").text == "OK"
+    assert httpx.get(f"{stack.settings.gateway_admin_url}/ready").status_code == 200
+
+
+def test_a_second_start_reuses_what_stands(stack: LocalStack):
+    before = {name: stack.pid(name) for name in PROGRAMS}
+    began = time.monotonic()
+    LocalStack.at(stack.layout.local).up()
+    assert time.monotonic() - began < 15
+    assert {name: stack.pid(name) for name in PROGRAMS} == before
+
+
+def test_settings_file_is_applied_and_users_have_their_roles(stack: LocalStack):
+    with stack.airflow("vic") as viewer, stack.airflow() as admin:
+        assert viewer.post("/api/v2/pools", json={"name": "x", "slots": 1}).status_code == 403
+        assert admin.get("/api/v2/pools/training").json()["slots"] == 2
+        database = admin.get("/api/v2/connections/production_db").json()
+    assert (database["port"], database["login"]) == (stack.ports.postgres, "production_reader")
+
+
+def test_the_reader_reads_and_does_not_write(stack: LocalStack):
+    with connect(stack, "production", "production") as owner, owner.cursor() as cursor:
+        cursor.execute("CREATE TABLE probe (a int); INSERT INTO probe VALUES (1)")
+    with connect(stack, "production_reader", "production") as reader, reader.cursor() as cursor:
+        cursor.execute("SELECT a FROM probe")
+        assert cursor.fetchall() == [(1,)]
+        with pytest.raises(psycopg2.Error, match="read-only|permission denied"):
+            cursor.execute("INSERT INTO probe VALUES (2)")
+    with pytest.raises(psycopg2.OperationalError, match="permission denied"):
+        connect(stack, "production_reader", "modelops")
+
+
+def test_mlflow_serves_artefacts_by_proxy(stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", stack.settings.mlflow_url)
+    client = MlflowClient(stack.settings.mlflow_url)
+    run = client.create_run(client.create_experiment("probe"))
+    (tmp_path / "a.txt").write_text("artefact")
+    client.log_artifact(run.info.run_id, str(tmp_path / "a.txt"))
+    assert [item.path for item in client.list_artifacts(run.info.run_id)] == ["a.txt"]
+    assert list(stack.layout.artifacts.rglob("a.txt"))
+
+
+def test_no_secret_is_visible_in_the_process_table(stack: LocalStack):
+    secrets = [stack.secrets.password(role) for role in ("postgres", "airflow", "mlflow", "modelops", "production")]
+    secrets += [stack.secrets.fernet_key(), stack.secrets.token("airflow-jwt-secret"), stack.credentials("admin")[1]]
+    processes = [psutil.Process(stack.pid("supervisord")), *psutil.Process(stack.pid("supervisord")).children(recursive=True)]
+    shown = ""
+    for process in processes:
+        try:
+            shown += " ".join(process.cmdline()) + " ".join(process.environ().values())
+        except psutil.Error:
+            continue
+    assert "airflow" in shown
+    assert not [secret for secret in secrets if secret in shown]
+
+
+@pytest.mark.parametrize("program", ["gateway", "postgres", "scheduler"])
+def test_a_killed_process_comes_back(stack: LocalStack, program: str):
+    before = stack.pid(program)
+    children = psutil.Process(before).children(recursive=True)
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: stack.pid(program) not in (0, before), 30)
+    wait_for(lambda: set(stack.status().values()) == {"healthy"}, 60)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_killed_supervisord_is_replaced_with_everything_it_held(stack: LocalStack):
+    before = stack.pid("supervisord")
+    os.kill(before, signal.SIGKILL)
+    stack.up()
+    assert stack.pid("supervisord") != before
+    assert stack.status() == dict.fromkeys(sorted(PROGRAMS), "healthy")
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
+    made = LocalStack.at(tmp_path / "local")
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        made.layout.local.mkdir()
+        Ports(postgres=taken).write(made.layout.ports_file)
+        with pytest.raises(SettingsError, match=rf"{taken} \(postgres\).*MODELOPS_POSTGRES_PORT"):
+            made.up()
+    assert made.status() == {}
+    assert not (made.layout.supervisor / "supervisord.pid").exists()
+    assert not made.layout.postgres.exists()

@@ -1,0 +1,24 @@
+"""A layout and credentials in a temporary folder; nothing is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from include.stack.credentials import Credentials
+from include.stack.layout import Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout.of(tmp_path / "local")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def credentials(layout: Layout) -> Credentials:
+    made = Credentials(layout)
+    made.write(postgres_port=18432)
+    return made

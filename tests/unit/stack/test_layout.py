@@ -1,0 +1,47 @@
+"""The stack's folder: short socket paths, and a removal that touches nothing of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from include.lifecycle.errors import SettingsError
+from include.settings import load_settings
+from include.stack.layout import Layout
+from include.stack.local import LocalStack
+
+
+def test_a_deep_folder_gets_a_short_socket(tmp_path: Path):
+    shallow, deep = Layout(Path("/tmp/x")), Layout(tmp_path / ("deep" * 30))
+    assert shallow.socket == Path("/tmp/x/supervisor/supervisor.sock")
+    assert len(str(deep.socket)) < 100
+    assert deep.socket != Layout(tmp_path / ("other" * 30)).socket
+
+
+def test_removal_keeps_what_it_did_not_make(layout: Layout):
+    (layout.local / "thesis.txt").write_text("mine")
+    (layout.artifacts / "model").write_text("ours")
+    layout.remove()
+    assert [path.name for path in layout.local.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_folder_is_removed(layout: Layout):
+    layout.remove()
+    assert not layout.local.exists()
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path):
+    (tmp_path / "local").write_text("")
+    with pytest.raises(SettingsError, match="local"):
+        Layout.of(tmp_path / "local").create()
+
+
+def test_settings_find_the_stack_by_its_environment(layout: Layout):
+    stack = LocalStack(layout)
+    settings = load_settings(stack.environment())
+    assert settings.storage == layout.storage
+    assert settings.server_ports == (18300, 18399)
+    assert settings.clock_file == layout.clock_file
+    assert settings.supervisor_socket == layout.socket
+    assert load_settings(LocalStack(layout, demo=False).environment()).overlay is None
