@@ -39,31 +39,31 @@ class AirflowApi:
         self._http.close()
 
     def file_tokens(self) -> dict[str, str]:
-        """The token of its file, by Dag id, of all Dags that are not stale."""
-        return {dag["dag_id"]: dag["file_token"] for dag in self._pages("/api/v2/dags", "dags")}
+        """The token of its file, by Dag id; stale Dags too, since a broken YAML makes a model's Dags stale."""
+        return {dag["dag_id"]: dag["file_token"] for dag in self._pages("/api/v2/dags", "dags", exclude_stale=False)}
 
     def parse_file(self, token: str) -> None:
-        """Ask for one Dag file to be read now; the dag-processor does it within seconds."""
-        self._call("PUT", f"/api/v2/parseDagFile/{token}")
+        """Ask for one Dag file to be read now; the dag-processor does it within seconds. Asking twice is asking once."""
+        self._call("PUT", f"/api/v2/parseDagFile/{token}", asked_already=409)
 
     def import_errors(self) -> dict[str, str]:
         """Stack trace by file of the Dag files that Airflow could not read."""
         return {row["filename"]: row["stack_trace"] for row in self._pages("/api/v2/importErrors", "import_errors")}
 
-    def _pages(self, path: str, key: str) -> list[dict[str, Any]]:
+    def _pages(self, path: str, key: str, **filters: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
-            page = self._call("GET", path, params={"limit": _PAGE, "offset": len(found)})
+            page = self._call("GET", path, params={"limit": _PAGE, "offset": len(found)} | filters)
             found += page[key]
             if not page[key] or len(found) >= page["total_entries"]:
                 return found
 
-    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+    def _call(self, method: str, path: str, *, asked_already: int | None = None, **arguments: Any) -> Any:
         try:
             answer = self._http.request(method, path, **arguments)
         except httpx.TransportError as problem:
             raise SourceUnavailableError(f"Airflow at {self._settings.airflow_url} did not answer: {problem}") from problem
-        if answer.is_error:
+        if answer.is_error and answer.status_code != asked_already:
             said = " ".join(answer.text.split())[:300]
             raise AirflowRefusedError(f"Airflow refused {method} {path.partition('?')[0]}: {answer.status_code} {said}")
         return answer.json() if answer.content else None

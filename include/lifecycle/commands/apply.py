@@ -50,7 +50,7 @@ def _checked(model: str | None, settings: Settings) -> tuple[list[str], list[Spe
 def _unknown(name: str, settings: Settings) -> str:
     if not (settings.dags_dir / f"{name}.py").is_file():
         return f"nothing to read, dags/{name}.py does not exist"
-    return "its Dags are new to Airflow, which finds new files at its next look into the folder"
+    return "Airflow has not been able to read its Dag file yet; it looks again by itself"
 
 
 def _nothing(settings: Settings) -> int:
