@@ -1,11 +1,11 @@
-"""Monitoring on a real PostgreSQL and a synthetic prediction log: windows, revisions, signals, and what a broken part may not hide."""
+"""Monitoring on a real PostgreSQL and a synthetic prediction log: windows, revisions, signals, and broken parts."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import make_url, select, text, update
+from sqlalchemy import make_url, select, text
 
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.monitoring.monitor import monitor_model

@@ -1,6 +1,6 @@
-"""The arbiter: claims each model's open signals, asks the policy, and turns its answer into a training request, an alert or "no, because".
+"""The arbiter: claims each model's open signals, asks the policy, makes its answer a training request, an alert or "no, because".
 
-Runs for all models in one task. The ledger gets an entry when a signal's decision changes or something is done, not on every look.
+Runs for all models in one task. The ledger gets an entry when a signal's decision changes or something is done, not on each look.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The retraining policy: open signals and the model's state in, one decision with a reason per signal out. Pure.
 
-Each signal is weighed alone first (what kind, how severe, confirmed, spent); what then asks for a training meets the model's blockers.
+Each signal is weighed alone first (kind, severity, confirmed, spent); what then asks for a training meets the model's blockers.
 Nothing is lost by a refusal: the signal stays open and is decided again.
 """
 
@@ -48,8 +48,8 @@ class SignalView(Frozen):
 
 
 class RetrainingState(Frozen):
-    """What happened before. `fruitless`: trainings for signals in a row that promoted nothing. `spent`: effect of each cause of the
-    present version when it was trained for."""
+    """What happened before. `fruitless`: trainings for signals in a row that promoted nothing. `spent`: effect of each cause of
+    the present version when it was trained for."""
 
     last_request_at: datetime | None = None
     trainings_this_month: int = 0
@@ -60,7 +60,7 @@ class RetrainingState(Frozen):
 
 
 class SignalDecision(Frozen):
-    """What is done about one signal. `code` names act and rule without numbers: a decision has changed when its code has."""
+    """What is done about one signal. `code` names act and rule without numbers: a decision changed when its code did."""
 
     act: Act
     code: str
@@ -70,7 +70,7 @@ class SignalDecision(Frozen):
 class Decision(Frozen):
     """What is done about the model: the act, why, each signal's own decision, and the numbers it rests on.
 
-    With act `retrain`, `primary` is the signal that the training is for; all signals whose own act is `retrain` are accepted with it.
+    With act `retrain`, `primary` is what the training is for; every signal whose own act is `retrain` is accepted with it.
     """
 
     act: Act
@@ -90,29 +90,39 @@ def decide_retraining(signals: Sequence[SignalView], state: RetrainingState, spe
     primary = max(asking, key=lambda signal: (signal.kind == "decay", signal.severity == "concept", signal.effect, -signal.id))
     evidence = _evidence(state, spec, now)
     if blocks:
-        names, reason = "+".join(blocks), "; ".join(blocks.values())
-        refused = SignalDecision(act="refuse", code=f"refuse:{names}", reason=reason)
+        refused = SignalDecision(act="refuse", code=f"refuse:{'+'.join(blocks)}", reason="; ".join(blocks.values()))
         by_signal = weighed | {signal.id: refused for signal in asking}
-        return Decision(act="refuse", reason=reason, primary=primary.id, by_signal=by_signal, evidence=evidence)
-    act: Act = "suggest" if suggests(state, spec) else "retrain"
-    reason = f"{primary.cause}: {primary.reason or f'effect {primary.effect:.3g}'}; {weighed[primary.id].reason}"
-    if act == "suggest":
-        reason = f"a person should decide on a training ({_why_suggest(state, spec)}): {reason}"
-    joined = asking + [signal for signal in signals if act == "retrain" and signal.kind in SUPPORTING and _same_version(signal, primary)]
-    chosen = {signal.id: SignalDecision(act=act, code=act, reason=reason) for signal in joined}
-    return Decision(act=act, reason=reason, primary=primary.id, by_signal=weighed | chosen, evidence=evidence)
+        return Decision(act="refuse", reason=refused.reason, primary=primary.id, by_signal=by_signal, evidence=evidence)
+    why = f"{primary.cause}: {primary.reason or f'effect {primary.effect:.3g}'}; {weighed[primary.id].reason}"
+    if suggested := _why_suggest(state, spec):
+        chosen = SignalDecision(act="suggest", code="suggest", reason=f"a person should decide ({suggested}): {why}")
+        joined = asking
+    else:
+        chosen = SignalDecision(act="retrain", code="retrain", reason=why)
+        joined = [*asking, *(other for other in signals if other.kind in SUPPORTING and other.version == primary.version)]
+    by_signal = weighed | {signal.id: chosen for signal in joined}
+    return Decision(act=chosen.act, reason=chosen.reason, primary=primary.id, by_signal=by_signal, evidence=evidence)
 
 
 def weigh(signal: SignalView, state: RetrainingState, spec: ModelSpec) -> SignalDecision:
     """What this signal alone asks for: retrain, alert, wait (not confirmed yet) or refuse (spent)."""
     if signal.kind in FREEZING:
-        return SignalDecision(act="alert", code=f"alert:{signal.kind}", reason=f"{signal.cause} freezes training until it is resolved")
+        return _alert(signal.kind, f"{signal.cause} freezes training until it is resolved")
     if signal.kind in SUPPORTING:
-        return SignalDecision(act="alert", code="alert:no_decay", reason=f"{signal.kind} alone retrains only if performance fails too")
+        return _alert("no_decay", f"{signal.kind} alone retrains only if performance fails too")
     if signal.severity == "warn":
-        return SignalDecision(act="alert", code="alert:warn", reason=f"{signal.cause} is below the bar that retrains")
+        return _alert("warn", f"{signal.cause} is below the bar that retrains")
     if signal.kind in UNCONFIRMED:
         return SignalDecision(act="retrain", code="retrain", reason=f"{signal.kind} asks for a training")
+    return _measured(signal, state, spec)
+
+
+def _alert(rule: str, reason: str) -> SignalDecision:
+    return SignalDecision(act="alert", code=f"alert:{rule}", reason=reason)
+
+
+def _measured(signal: SignalView, state: RetrainingState, spec: ModelSpec) -> SignalDecision:
+    """A decay is acted upon once: confirmed by enough windows, and not trained for before at nearly this effect."""
     confirm = spec.retraining.confirm
     seen = f"failed in {signal.windows_failed} of the last {confirm.of} windows over {format_duration(signal.spanning)}"
     if signal.windows_failed < confirm.windows or signal.spanning < confirm.spanning:
@@ -149,18 +159,15 @@ def cooldown_until(state: RetrainingState, spec: ModelSpec) -> datetime | None:
     """Last request + cooldown x 2^fruitless (at most 2^5); None before the first request."""
     if state.last_request_at is None:
         return None
-    return state.last_request_at + spec.retraining.cooldown * 2 ** min(state.fruitless, _LARGEST_DOUBLING)
+    doubled: int = 2 ** min(state.fruitless, _LARGEST_DOUBLING)
+    return state.last_request_at + spec.retraining.cooldown * doubled
 
 
-def suggests(state: RetrainingState, spec: ModelSpec) -> bool:
-    """Whether a training is proposed to a person: the mode says so, or two in a row came to nothing."""
-    return spec.retraining.mode in ("suggest", "approve") or state.fruitless >= SUGGEST_AFTER
-
-
-def _why_suggest(state: RetrainingState, spec: ModelSpec) -> str:
+def _why_suggest(state: RetrainingState, spec: ModelSpec) -> str | None:
+    """Why a training is only proposed to a person: the mode says so, or two in a row came to nothing; None otherwise."""
     if spec.retraining.mode in ("suggest", "approve"):
         return f"retraining.mode is {spec.retraining.mode}"
-    return f"{state.fruitless} trainings in a row promoted nothing"
+    return f"{state.fruitless} trainings in a row promoted nothing" if state.fruitless >= SUGGEST_AFTER else None
 
 
 def _without_training(signals: Sequence[SignalView], weighed: dict[int, SignalDecision]) -> Decision:
@@ -169,10 +176,6 @@ def _without_training(signals: Sequence[SignalView], weighed: dict[int, SignalDe
     order: tuple[Act, ...] = ("refuse", "wait", "alert")
     leading = min(weighed.values(), key=lambda decision: order.index(decision.act))
     return Decision(act=leading.act, reason=leading.reason, by_signal=weighed)
-
-
-def _same_version(signal: SignalView, primary: SignalView) -> bool:
-    return signal.version == primary.version
 
 
 def _evidence(state: RetrainingState, spec: ModelSpec, now: datetime) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Columns as arrays: the one conversion that training tables and the prediction log share, so that both sides compare like with like."""
+"""Columns as arrays: the one conversion that training tables and the prediction log share, so that like is compared with like."""
 
 from __future__ import annotations
 
@@ -17,20 +17,16 @@ Objects = NDArray[np.object_]
 
 
 def numbers(values: Any) -> Floats:
-    """Any column (Series, array, masked array) as float64 (n,); what is no number becomes NaN."""
+    """Any column (Series or array) as float64 (n,); what is no number becomes NaN."""
     import pandas
 
-    if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
     return pandas.to_numeric(pandas.Series(values), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def categories(values: Any) -> Objects:
-    """Any column as text (n,), None where it is null. Whole floats lose their `.0`, since a log says "5" where a table says 5.0."""
+    """Any column as text (n,), None where it is null. Whole floats lose their `.0`: a log says "5" where a table says 5.0."""
     import pandas
 
-    if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(object).filled(None)
     series = pandas.Series(values, dtype=object)
     codes, found = pandas.factorize(series, use_na_sentinel=True)
     texts = np.array([*(_text(value) for value in found), None], dtype=object)

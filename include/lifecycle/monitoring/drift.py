@@ -1,12 +1,14 @@
 """Drift checks of one window: each watched feature against training, predictions against the hold-out. Pure.
 
-A distance fails only above `drift.minimum_effect` and above its own null threshold (profile.py): what a window without drift shows
-anyhow is no drift. The training reference may only warn; whether a warning leads to anything is the policy's business.
+A distance fails only above `drift.minimum_effect` and above its own null threshold (profile.py): what a window without drift
+shows anyhow is no drift. The training reference may only warn; whether a warning leads to anything is the policy's business.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
+
+import numpy as np
 
 from include.lifecycle.monitoring.columns import counts_of, numbers
 from include.lifecycle.monitoring.predictions import Predictions
@@ -16,10 +18,11 @@ from include.lifecycle.statistics.distances import category_distance
 from include.lifecycle.verdicts import Outcome, Verdict
 
 COVARIATE, PREDICTION_DRIFT = "covariate", "prediction_drift"
+WASSERSTEIN, JENSEN_SHANNON = "normed Wasserstein", "Jensen-Shannon"
 
 
 def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: frozenset[str] = frozenset()) -> list[Verdict]:
-    """One verdict per watched feature that the profile knows. Features in `faulty` are inconclusive: a broken feed is not drift."""
+    """One verdict per watched feature that the profile knows; `faulty` ones are inconclusive: a broken feed is not drift."""
     verdicts = []
     for name, stored in (profile.numeric | profile.categorical).items():
         if name not in window.features or name not in spec.watched:
@@ -29,11 +32,11 @@ def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: 
             continue
         if isinstance(stored, NumericProfile):
             values = numbers(window.features[name])
-            held, distance = int((values == values).sum()), _numeric_distance(profile, name, values)
+            held, distance = int(np.isfinite(values).sum()), _numeric_distance(profile, name, values)
         else:
             counts = counts_of(window.features[name])
             held, distance = sum(counts.values()), category_distance(profile.categorical[name].counts, counts)
-        kind = "normed Wasserstein" if isinstance(stored, NumericProfile) else "Jensen-Shannon"
+        kind = WASSERSTEIN if isinstance(stored, NumericProfile) else JENSEN_SHANNON
         verdicts.append(_judge(spec, f"{COVARIATE}:{name}", stored, distance, held, reference="training", distance_kind=kind))
     return verdicts
 
@@ -73,7 +76,7 @@ def _judge(
     bars, null = spec.monitoring.drift, stored.null_for(rows)
     if rows < spec.monitoring.minimum_rows:
         return _unclear(check, f"{rows} rows; monitoring.minimum_rows asks for {spec.monitoring.minimum_rows}", rows=rows)
-    if null is None or distance != distance:
+    if null is None or not np.isfinite(distance):
         return _unclear(check, "the profile holds no null for this column: it was empty in training or hold-out", rows=rows)
     threshold = max(bars.minimum_effect, null.threshold)
     evidence = {

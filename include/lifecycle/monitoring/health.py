@@ -1,13 +1,14 @@
 """One number between 0 and 1 for a window, with its parts. For people and dashboards; nothing is triggered by it.
 
-    performance  1 - clip(lower bound of skill lost / 0.20) and 1 - clip(lower bound of the calibration gap / (4 x its limit)), the lesser
+    performance  the lesser of 1 - clip(lower bound of skill lost / 0.20)
+                 and 1 - clip(lower bound of the calibration gap / (4 x its limit))
     prediction   1 - clip((distance - threshold) / act_effect), 1 within the threshold
     drift        1 - failed / conclusive features
     data         1 - faulty / checked features, halved once any is faulty
-    coverage     clip(rows / minimum_rows) x clip(matured labels / minimum_labels), labels counted only once they can be mature
+    coverage     clip(rows / minimum_rows) x clip(mature labels / minimum_labels), labels counted only once they can be mature
 
-Health = weighted mean over the parts that are known (weights 0.40, 0.15, 0.15, 0.20, 0.10, renormalised). Unknown parts are left out,
-and with neither data, drift, prediction nor performance known there is no health. Bands: above 0.8 good, 0.6-0.8 warning, below critical.
+Health = weighted mean over the known parts (weights 0.40, 0.15, 0.15, 0.20, 0.10, renormalised). With neither data, drift,
+prediction nor performance known there is no health. Bands: above 0.8 good, 0.6 to 0.8 warning, below critical.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def fetch_labels(spec: ModelSpec, sql_dir: Path, url: URL, start: datetime, end:
 
 
 def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int) -> Labels:
-    """Of a table with COLUMNS: known by `as_of`, event not after `newest_event` (microseconds), newest `known_at` per pair wins."""
+    """From a table with COLUMNS: known by `as_of`, event not after `newest_event` (microseconds); the newest `known_at` wins."""
     import pandas
 
     if frame.empty:

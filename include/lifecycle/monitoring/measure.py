@@ -1,4 +1,4 @@
-"""Measures one version's window: all checks, health and the row to store. A check that breaks is inconclusive and hides no other."""
+"""Measures one version's window: all checks, health, the row to store. A check that breaks is inconclusive and hides no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 def measure_window(
     spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled, *, now: datetime, notes: list[Verdict]
 ) -> dict[str, Any]:
-    """The row of table `windows` for these predictions, without its revision. `notes`: verdicts about the whole run to keep with it.
+    """The row of table `windows` for these predictions, without its revision. `notes`: verdicts about the run to keep with it.
 
     Without a profile only the plain numbers are measured, and every check is inconclusive.
     """
@@ -62,7 +62,7 @@ def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, lab
 
 
 def guarded(check: str, measure: Callable[[], list[Verdict]]) -> list[Verdict]:
-    """The verdicts of `measure`; any error in it becomes one inconclusive verdict that names it, with the traceback in the log."""
+    """The verdicts of `measure`; any error in it becomes one inconclusive verdict that names it; its traceback is logged."""
     try:
         return measure()
     except Exception as problem:

@@ -57,7 +57,7 @@ def monitor_model(
 ) -> MonitoredModel:
     """Measure every due window of every version that served, refresh the model's signals, write the newest window's report.
 
-    `url`: database of the labels query. `profiles`: where a version's reference comes from (default: the registry's verified copy).
+    `url`: database of the labels query. `profiles`: where a version's reference comes from (default: the registry).
 
     Raises:
         SourceUnavailableError: our database, the prediction log or MLflow did not answer; nothing was stored (retryable).
@@ -73,8 +73,8 @@ def monitor_model(
         history: list[RowMapping] = [] if version is None else newest_revisions(connection, spec.name, version, NEWEST)
         opened = []
         if version is not None:
-            found = standings([_judged(row) for row in history], spec.retraining.confirm)
-            opened = refresh_signals(connection, spec, rt, run, version=version, found=found)
+            standing = standings([_judged(row) for row in history], spec.retraining.confirm)
+            opened = refresh_signals(connection, spec, rt, run, version=version, found=standing)
     written = _report(spec, rt, look, known) if report else []
     path = next((verdict.evidence["path"] for verdict in written if verdict.passed), None)
     newest = {verdict.check: verdict for verdict in (_judged(history[0])[1] if history else [])}

@@ -47,7 +47,7 @@ def performance_numbers(spec: ModelSpec, labelled: Labelled) -> dict[str, float]
     if not labelled.labels.size:
         return {}
     names = [spec.objective.metric, "brier_score"] if spec.objective.task == "binary_classification" else []
-    values = {name: metric_named(name).score(labelled.labels, labelled.values) for name in names}
+    values: dict[str, float] = {name: metric_named(name).score(labelled.labels, labelled.values) for name in names}
     rate, mean = float(labelled.labels.mean()), float(labelled.values.mean())
     values |= {"observed_rate": rate, "mean_prediction": mean, "calibration_gap": mean - rate}
     return {name: value for name, value in values.items() if np.isfinite(value)}
@@ -56,8 +56,8 @@ def performance_numbers(spec: ModelSpec, labelled: Labelled) -> dict[str, float]
 def _calibration(spec: ModelSpec, labelled: Labelled, gap: Estimate) -> Verdict:
     limit, margin = spec.monitoring.performance.calibration_gap, gap.margin(spec.evaluation.confidence)
     rate, mean = float(labelled.labels.mean()), float(labelled.values.mean())
-    evidence = {"effect": abs(gap.value), "gap": gap.value, "observed_rate": rate, "mean_prediction": mean, "threshold": limit}
-    evidence |= {"rows": labelled.labels.size, "coverage": labelled.coverage}
+    evidence: dict[str, Any] = {"effect": abs(gap.value), "gap": gap.value, "observed_rate": rate, "mean_prediction": mean}
+    evidence |= {"threshold": limit, "rows": labelled.labels.size, "coverage": labelled.coverage}
     if not np.isfinite(margin):
         return _unclear(CALIBRATION, f"mature labels lie in {gap.blocks} blocks of time: too few for an interval", **evidence)
     lower = max(abs(gap.value) - margin, 0.0)
@@ -91,7 +91,8 @@ def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled,
         "severity": severity or "none",
         "measure": metric,
     }
-    reason = f"{metric} {evidence['value']:.3f} against {reference.value:.3f} on the hold-out: {lost:.1%} of skill lost, at least {lower:.1%}"
+    words = f"{metric} {evidence['value']:.3f} against {reference.value:.3f} on the hold-out"
+    reason = f"{words}: {lost:.1%} of skill lost, at least {lower:.1%}"
     return Verdict(check=check, outcome=Outcome.FAIL if severity else Outcome.PASS, reason=reason, evidence=evidence)
 
 

@@ -1,4 +1,4 @@
-"""Reads the prediction log for monitoring: one look at a range of event time, then one window and version at a time, as arrays."""
+"""Reads the prediction log for monitoring: a range of event time once, then one window and version at a time, as arrays."""
 
 from __future__ import annotations
 
@@ -111,11 +111,10 @@ def microseconds(at: datetime) -> int:
 
 
 def _floats(values: Any) -> Floats:
-    if isinstance(values, np.ma.MaskedArray):
-        return values.astype(np.float64).filled(np.nan)
-    return np.asarray(values, dtype=np.float64)
+    found: Floats = np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)  # DuckDB masks nulls
+    return found
 
 
 def _texts(values: Any) -> Objects:
-    plain = values.astype(object).filled(None) if isinstance(values, np.ma.MaskedArray) else np.asarray(values, dtype=object)
-    return np.asarray(plain, dtype=object)
+    found: Objects = np.ma.filled(np.ma.asarray(values).astype(object), None)
+    return found

@@ -121,7 +121,7 @@ class Profile(Frozen):
     def write(self, folder: Path) -> None:
         """Write both files into `folder` (created when missing); samples first, so that profile.json says the pair is whole."""
         packed = io.BytesIO()
-        np.savez_compressed(packed, allow_pickle=False, **{_member(name): values for name, values in self.samples.items()})  # type: ignore[arg-type]
+        np.savez_compressed(packed, allow_pickle=False, **{_member(name): values for name, values in self.samples.items()})
         write_whole(folder / SAMPLES_FILE, packed.getvalue())
         write_whole(folder / PROFILE_FILE, self.model_dump_json(indent=1))
 

@@ -1,7 +1,7 @@
 """From verdicts of the last windows to signals: rows that `decide` claims. Monitoring only raises and resolves them.
 
-A cause stands when its newest conclusive window failed; it is over when that window passed and fewer than `confirm.windows` of the
-last `confirm.of` failed, so that a flickering cause stays one signal.
+A cause stands when its newest conclusive window failed; it is over when that window passed and fewer than `confirm.windows` of
+the last `confirm.of` failed, so that a flickering cause stays one signal.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from include.lifecycle.verdicts import Outcome, Verdict
 
 OF_A_VERSION = (COVARIATE, PREDICTION_DRIFT, DECAY)
 RAISED = (*OF_A_VERSION, DATA_FAULT)
-_KEPT = ("measure", "threshold", "null_threshold", "lower", "reason", "fault", "reference", "above_act_effect")
-_KEPT += ("mean_prediction", "observed_rate", "value", "reference_value", "rows")
+_KEPT = frozenset(["measure", "threshold", "null_threshold", "lower", "reason", "fault", "reference", "above_act_effect", "rows"])
+_KEPT |= {"mean_prediction", "observed_rate", "value", "reference_value"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Standing:
 
 
 def standings(history: Sequence[tuple[Window, Sequence[Verdict]]], confirm: ConfirmSection) -> list[Standing]:
-    """Fold windows (newest first) into one Standing per cause that was ever conclusive, over its last `confirm.of` conclusive ones."""
+    """Fold windows (any order) into one Standing per cause that was conclusive, over its last `confirm.of` conclusive ones."""
     found: dict[str, list[tuple[Window, Verdict]]] = {}
     for window, verdicts in sorted(history, key=lambda pair: pair[0], reverse=True):
         for verdict in verdicts:
@@ -89,7 +89,7 @@ def refresh_signals(
 ) -> list[int]:
     """Open, update and resolve the model's signals by what `version` (the champion) shows; return the ids that stand open.
 
-    To be called under lock_model, in the transaction that stored the windows. A cause whose training is under way is not opened again.
+    To be called under lock_model, in the transaction that stored the windows. A cause in training is not opened again.
     """
     by_cause = {standing.cause: standing for standing in found}
     rows = {row["cause"]: row for row in _open(connection, spec.name)}

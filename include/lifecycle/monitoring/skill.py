@@ -1,7 +1,7 @@
 """How good predictions are beyond no skill, with a standard error that respects blocks of time. Pure; numpy only.
 
-Skill is 0 for a model that knows nothing and 1 for a perfect one, so "5 % lost" means the same for every metric:
-ROC AUC 2a - 1 (Gini); average precision (a - r) / (1 - r) with r the observed rate; Brier and log loss 1 - loss / loss of always saying r
+Skill is 0 for a model that knows nothing and 1 for a perfect one, so "5 % lost" means the same for every metric: ROC AUC 2a - 1
+(Gini); average precision (a - r) / (1 - r) with r the observed rate; Brier and log loss 1 - loss / loss of always saying r
 (Murphy 1973); other metrics as they are.
 """
 

@@ -1,6 +1,6 @@
 """Which windows of event time are to be measured now, and their rows in the table `windows`: aligned, disjoint, finished.
 
-A window is measured when it has ended, and again (a new revision, never a rewrite) when late predictions or mature labels came in.
+A window is measured when it has ended, and again (a new revision, no rewrite) when late predictions or mature labels came in.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ SMALLEST_SCALE = 1e-3
 class NumericReference:
     """A sorted finite sample of a numeric column, prepared for exact distances to many windows.
 
-    With F the sample's distribution function, S(x) = integral of F up to x is kept as prefix sums, so the distance to a window of m
-    distinct values costs O(m log n), not a merge of both samples.
+    With F the sample's distribution function, S(x) = integral of F up to x is kept as prefix sums, so the distance to a window
+    of m distinct values costs O(m log n), not a merge of both samples.
     """
 
     values: Floats
@@ -100,9 +100,10 @@ def wasserstein_normed(reference: Floats, current: Floats) -> float:
 
 
 def jensen_shannon(first: NDArray[np.number], second: NDArray[np.number]) -> float:
-    """Jensen-Shannon distance of two count or probability vectors over the same cells: square root of the divergence, natural log.
+    """Jensen-Shannon distance of two vectors of counts or shares over the same cells: root of the divergence, natural log.
 
-    Between 0 and sqrt(ln 2) = 0.8326. Equals `scipy.spatial.distance.jensenshannon` (Endres and Schindelin 2003). NaN when a vector sums to 0.
+    Between 0 and sqrt(ln 2) = 0.8326 (Endres and Schindelin 2003); equals `scipy.spatial.distance.jensenshannon`.
+    NaN when a vector sums to 0.
     """
     left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if left.sum() <= 0 or right.sum() <= 0:

@@ -1,17 +1,6 @@
-"""What a distance does when nothing is wrong: windows drawn in blocks from data that the model was not fitted on, and the
-threshold that spends a false-alarm budget. Pure; the profile computes it once per version, drift checks read it.
+"""What a distance does when nothing is wrong, from windows drawn in blocks from data that the model was not fitted on. Pure.
 
-Level of one test, for a budget of f false alarms per quarter, windows of length L and T tested distances (Bonferroni: the expected
-number of false alarms is the sum of the levels, whatever the dependence between columns):
-
-    level = f / (T * quarter / L)        with quarter = 365.25 / 4 days, never above 0.5
-
-That level mostly lies beyond what a few hundred draws can show, so the threshold is the largest, hence most careful, of
-  (a) the empirical quantile of the drawn distances at 1 - level;
-  (b) an exponential tail above the upper quartile u (peaks over threshold, Pickands 1975; tails of distances are lighter, which errs to
-      the safe side), predictive for m = max(k / 4, 4) excesses of mean b: u + m * b * ((0.25 / level)^(1 / m) - 1), Lomax 1954;
-  (c) the prediction bound of one new window from k independent ones: mean + t(k - 1; 1 - level) * s * sqrt(1 + 1 / k) (Hahn and Meeker
-      1991), which grows when the data hold few independent windows. Correlated days reduce k to k * (1 - r) / (1 + r) (Bartlett 1935).
+The profile turns a false-alarm budget into thresholds once per version; drift checks read them. Derivation: docs/monitoring.md.
 """
 
 from __future__ import annotations
@@ -45,7 +34,10 @@ class DrawnWindows:
 
 
 def false_alarm_level(false_alarms_per_quarter: float, window: timedelta, tests: int) -> float:
-    """Level of one test so that `tests` distances in every window of a quarter raise the budgeted number of false alarms (see module)."""
+    """Level of one test: budget / (tests x windows per quarter), a quarter being 365.25 / 4 days; never above 0.5.
+
+    Bonferroni: the expected number of false alarms is the sum of all tests' levels, whatever the dependence between columns.
+    """
     if tests < 1 or window <= timedelta(0):
         raise ValueError(f"needs at least one test and a positive window; got {tests} tests, window {window}")
     return min(false_alarms_per_quarter / (tests * (QUARTER / window)), LARGEST_LEVEL)
@@ -61,8 +53,9 @@ def block_length(window: timedelta) -> timedelta:
 def draw_windows(times: Floats, window: timedelta, *, rows: int, draws: int, seed: int) -> DrawnWindows:
     """Draw `draws` windows of length `window` (circular moving blocks, Politis and Romano 1992).
 
-    `times`: event times in seconds, any order, at least one. Starts are uniform over the calendar of blocks; a window keeps at most
-    `rows` of its rows, drawn without replacement. A sparse sample gives windows with fewer rows, whose distances are larger: careful.
+    `times`: event times in seconds, any order, at least one. Starts are uniform over the calendar of blocks; a window keeps at
+    most `rows` of its rows, drawn without replacement. In a sparse sample windows hold fewer rows, whose distances are larger:
+    the threshold then errs to the safe side.
     """
     if times.size == 0:
         raise ValueError("no rows to draw windows from")
@@ -94,7 +87,8 @@ def _one_window(order: Rows, edges: Rows, start: int, blocks: int, rows: int, ge
 
 
 def independent_windows(distances: Floats, drawn: DrawnWindows) -> float:
-    """How many independent windows the drawn distances are worth: disjoint ones, less what correlation of neighbours takes away."""
+    """How many independent windows k the draws are worth: disjoint ones x (1 - r) / (1 + r), r the correlation of neighbouring
+    windows' mean distances (Bartlett 1935), clipped to [0, 0.95]; at least 2."""
     by_start: dict[int, list[float]] = {}
     for start, distance in zip(drawn.starts, distances, strict=True):
         by_start.setdefault(start, []).append(float(distance))
@@ -118,9 +112,11 @@ def _correlation(pairs: Sequence[tuple[float, float]]) -> float:
 
 
 def null_threshold(distances: Floats, level: float, independent: float) -> float:
-    """Distance that a window without drift exceeds with probability `level`: the most careful of the module's (a), (b) and (c).
+    """Distance that a window without drift exceeds with probability `level`, which mostly lies beyond what the draws can show.
 
-    `distances`: one per drawn window, at least two, finite. `independent`: see `independent_windows`.
+    The largest, hence most careful, of the empirical quantile, the extrapolated tail (`_tail`) and the prediction bound of one
+    new window from k independent ones, mean + t(k - 1; 1 - level) s sqrt(1 + 1 / k) (Hahn and Meeker 1991).
+    `distances`: one per drawn window, at least two, finite. `independent`: k, see `independent_windows`.
     """
     from scipy.special import stdtrit
 
@@ -131,9 +127,12 @@ def null_threshold(distances: Floats, level: float, independent: float) -> float
 
 
 def _tail(distances: Floats, level: float, independent: float) -> float:
+    """Exponential tail above the upper quartile u (peaks over threshold, Pickands 1975; distances have lighter tails), predictive
+    for m = max(k / 4, 4) excesses of mean b: u + m b ((0.25 / level)^(1 / m) - 1) (Lomax 1954)."""
     start = float(np.quantile(distances, 1 - TAIL))
     over = distances[distances > start] - start
     if not over.size or level >= TAIL:
         return start
     excesses = max(independent * TAIL, FEWEST_EXCESSES)
-    return start + excesses * float(over.mean()) * ((TAIL / level) ** (1 / excesses) - 1)
+    growth: float = (TAIL / level) ** (1 / excesses)
+    return start + excesses * float(over.mean()) * (growth - 1)
