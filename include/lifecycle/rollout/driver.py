@@ -143,7 +143,7 @@ class Drive:
         }
         drive = replace(self, status=self.status.model_copy(update=update))
         with transaction(self.rt.engine) as connection:
-            drive._note(connection, transition, "done", transition.reason)
+            self._note(connection, transition, "done", transition.reason)
             drive._save(connection, closing=not transition.state.is_open)
         return None if transition.state.is_open else drive._outcome()
 

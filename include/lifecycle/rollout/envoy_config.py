@@ -61,7 +61,11 @@ def render_endpoints(rows: Iterable[DesiredTraffic]) -> dict[str, list[Json]]:
 
 
 def render_routes(rows: Iterable[DesiredTraffic]) -> list[Json]:
-    """RDS resources: per model one route per pinned version and one that splits by weight; everything else is answered 404."""
+    """RDS resources: per model one route per pinned version and one that splits by weight; everything else is answered 404.
+
+    The version stands in the metadata, too: Envoy skips an update whose content did not change and never reports its version.
+    """
+    rows = list(rows)
     routes = [_answer("/v2/health/live", 200, '{"live": true}'), _answer("/v2/health/ready", 200, '{"ready": true}')]
     for row in rows:
         routes += [_pinned_route(row, version) for version in sorted(row.weights)]
@@ -69,7 +73,8 @@ def render_routes(rows: Iterable[DesiredTraffic]) -> list[Json]:
     routes.append(_answer("/", 404, '{"error": "no model is served under this path"}'))
     host = {"name": "models", "domains": ["*"], "routes": routes}
     config = {"@type": f"{_TYPE}.config.route.v3.RouteConfiguration", "name": ROUTES, "validate_clusters": True}
-    return [config | {"virtual_hosts": [host]}]
+    metadata = {"filter_metadata": {"modelops": {"version": version_info(rows)}}}
+    return [config | {"metadata": metadata, "virtual_hosts": [host]}]
 
 
 def _fails_over(row: DesiredTraffic, version: int) -> bool:

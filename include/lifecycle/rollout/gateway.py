@@ -84,7 +84,7 @@ class Gateway:
         _put(self.directory / "cds.json", [*clusters.values(), *kept.values()], version)
         self._wait_warm(clusters, _with_traffic(rows) - set(old.clusters), rejections)
         _put(self.directory / "rds.json", render_routes(rows), version)
-        self._wait_routes(version, rejections)
+        self._wait_routes(rows, version, rejections)
         if kept:
             _put(self.directory / "cds.json", list(clusters.values()), version)
             for name in kept:
@@ -100,10 +100,15 @@ class Gateway:
 
         self._wait(lacking, rejections)
 
-    def _wait_routes(self, version: str, rejections: int) -> None:
+    def _wait_routes(self, rows: Sequence[DesiredTraffic], version: str, rejections: int) -> None:
+        """Wait until Envoy reports this version and, for each model, exactly the weights of its row."""
+
         def lacking() -> str | None:
             found = self.admin.routes_version()
-            return None if found == version else f"routes are at version {found}, wanted {version}"
+            if found != version:
+                return f"routes are at version {found}, wanted {version}"
+            wrong = [row.model for row in rows if self.admin.weights(row.model) != row.weights]
+            return f"weights differ for {wrong}" if wrong else None
 
         self._wait(lacking, rejections)
 

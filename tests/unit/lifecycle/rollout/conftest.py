@@ -1,0 +1,208 @@
+"""A rollout on a real database; its outside world (servers, traffic, aliases) is kept in memory, to be looked at and broken."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.loading import load_model
+from include.lifecycle.rollout.effects import Hands
+from include.lifecycle.rollout.states import Status
+from include.lifecycle.rollout.traffic import mark_applied, read_desired, write_desired
+from include.lifecycle.runtime import RunContext
+from include.lifecycle.tables import candidates, rollouts
+from tests.unit.lifecycle.rollout.test_machine import plan_of
+
+
+class Killed(BaseException):
+    """The process died here; nothing catches it."""
+
+
+@dataclass
+class World:
+    """Servers, weights in force and aliases of one model; `boundaries` counts effects, `kill_at` dies before that one."""
+
+    rt: object
+    aliases: dict = field(default_factory=lambda: {"champion": 7})
+    running: dict = field(default_factory=dict)
+    weights: dict = field(default_factory=dict)
+    log: list = field(default_factory=list)
+    keys: set = field(default_factory=set)
+    boundaries: int = 0
+    kill_at: int | None = None
+    fail: dict = field(default_factory=dict)
+
+    def boundary(self, name):
+        self.boundaries += 1
+        if self.kill_at == self.boundaries:
+            raise Killed(name)
+        if name in self.fail:
+            raise self.fail[name]
+
+    # Target
+    def ensure_server(self, model, version, folder, digest, log_dir):
+        self.boundary("ensure_server")
+        self.running.setdefault(version, 18300 + version)
+        self.boundary("ensured")
+        return self.running[version]
+
+    def stop_server(self, model, version):
+        self.boundary("stop_server")
+        assert not self.weights.get(version), f"stopped version {version} while it had traffic: {self.weights}"
+        if self.running.pop(version, None):
+            self.log.append(("stop", version))
+        self.boundary("stopped")
+
+    def servers(self, model):
+        return dict(self.running)
+
+    def idle_servers(self, model, seconds):
+        return set(self.running)
+
+    def apply(self, desired, guard=None):
+        self.boundary("apply")
+        with transaction(self.rt.engine) as connection:
+            lock_model(connection, desired.model)
+            if guard:
+                guard(connection)
+            stored = write_desired(connection, desired)
+        self.boundary("stored")
+        for version, weight in stored.weights.items():
+            assert not weight or version in self.running, f"traffic to version {version}, which does not run"
+        if self.weights != stored.weights:
+            self.log.append(("traffic", dict(stored.weights)))
+        self.weights = dict(stored.weights)
+        self.boundary("in force")
+        with transaction(self.rt.engine) as connection:
+            mark_applied(connection, desired.model, stored.revision)
+        return stored.revision
+
+    def read_back(self, model):
+        return dict(self.weights)
+
+    # Registry
+    def promote(self, rt, model, version, *, reason, key, actor):
+        self.boundary("promote")
+        if key not in self.keys:
+            self.log.append(("promote", version))
+            self.aliases = {"champion": version, "previous": self.aliases.get("champion")}
+            self.keys.add(key)
+        self.boundary("promoted")
+
+    def demote(self, rt, model, version, to_version, *, reason, key, actor):
+        self.boundary("demote")
+        if key not in self.keys:
+            self.log.append(("demote", version))
+            self.aliases = {"champion": to_version}
+            self.keys.add(key)
+        self.boundary("demoted")
+
+    def withdraw(self, rt, model, version, *, reason, key, actor):
+        self.boundary("withdraw")
+
+    def materialise(self, rt, model, version):
+        folder = Path(rt.settings.storage) / "served" / model / str(version)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder, f"{version:064d}"
+
+    def hands(self):
+        return Hands(
+            target=self,
+            promote=self.promote,
+            demote=self.demote,
+            withdraw=self.withdraw,
+            champion_of=lambda rt, model: self.aliases.get("champion"),
+            previous_of=lambda rt, model: self.aliases.get("previous"),
+            foreign_aliases=lambda rt, model: {},
+            materialise=self.materialise,
+        )
+
+
+@pytest.fixture
+def world(rt):
+    """The outside world of model `churn`, whose champion 7 serves everything."""
+    from include.lifecycle.rollout.traffic import DesiredTraffic, Server
+
+    made = World(rt)
+    made.running[7] = 18307
+    folder, digest = made.materialise(rt, "churn", 7)
+    servers = {7: Server(port=18307, digest=digest, folder=str(folder))}
+    made.apply(DesiredTraffic(model="churn", champion=7, weights={7: 100}, servers=servers))
+    made.log.clear()
+    made.boundaries = 0
+    return made
+
+
+@pytest.fixture
+def open_rollout(rt):
+    """Write a planned rollout of version 8 and its claimed candidate: `open_rollout(**plan changes)` -> id."""
+
+    def write(**changes):
+        plan = plan_of(**changes)
+        with transaction(rt.engine) as connection:
+            candidate = {"model": "churn", "version": 8, "state": "claimed", "verdict": "pass", "created_at": rt.clock.now()}
+            candidate_id = connection.execute(candidates.insert().values(candidate).returning(candidates.c.id)).scalar_one()
+            row = {"model": "churn", "candidate_id": candidate_id, "version": 8, "champion": plan.champion}
+            row |= {"strategy": plan.strategy, "created_at": rt.clock.now(), "run_id": "run-1"}
+            row |= {"plan": plan.model_dump(mode="json"), "status": Status().model_dump(mode="json")}
+            return connection.execute(rollouts.insert().values(row).returning(rollouts.c.id)).scalar_one()
+
+    return write
+
+
+@pytest.fixture
+def row_of(rt):
+    """Read one rollout's row."""
+
+    def read(rollout_id):
+        with transaction(rt.engine) as connection:
+            return connection.execute(select(rollouts).where(rollouts.c.id == rollout_id)).mappings().one()
+
+    return read
+
+
+@pytest.fixture
+def desired(rt):
+    """Read the model's desired traffic."""
+
+    def read(model="churn"):
+        with transaction(rt.engine) as connection:
+            return read_desired(connection, model)
+
+    return read
+
+
+@pytest.fixture
+def gateway_log(rt):
+    """Append answered requests to the gateway's access log: `gateway_log(version, count, failed=...)`."""
+    log = rt.settings.gateway_log
+    log.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(version, count, *, failed=0, us=4000):
+        import time
+
+        with log.open("a") as handle:
+            for number in range(count):
+                code = 500 if number < failed else 200
+                row = {"ts": f"{time.time():.6f}", "model": "churn", "assigned": str(version), "code": code, "us": us}
+                handle.write(json.dumps(row | {"host": f"127.0.0.1:{18300 + version}", "attempts": 1}) + "\n")
+
+    return write
+
+
+@pytest.fixture
+def spec():
+    """An effective spec, to which the tests give the model name that they need."""
+    found = load_model("flight_delay")
+    return found.model_copy(update={"name": "churn"})
+
+
+@pytest.fixture
+def run():
+    """The deploy run's task."""
+    return RunContext(model="churn", run_id="manual__1", task="plan_rollout")
