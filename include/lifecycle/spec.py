@@ -232,7 +232,9 @@ class AlertsSection(Section):
 class RetentionSection(Section):
     """How long versions are kept."""
 
-    keep_versions: Positive = Field(description="newest versions that are never retired")
+    keep_versions: Positive = Field(
+        description="newest versions whose files are kept at least (nothing deletes a version's files yet)"
+    )
     retire_after: Duration = Field(description="event time after which a version without an alias is retired")
     keep_predictions: Duration = Field(description="event time that the prediction log is kept")
 

@@ -128,6 +128,6 @@ def _person(spec: ModelSpec) -> str:
 def _retirement(spec: ModelSpec) -> str:
     kept = spec.retention
     return (
-        f"A version is archived {length(kept.retire_after)} after it lost its last alias, but never one of the newest "
-        f"{kept.keep_versions}. Predictions are kept for {length(kept.keep_predictions)}."
+        f"A version is archived {length(kept.retire_after)} after it lost its last alias: its server and served copy go, its "
+        f"files stay in the registry. Predictions are kept for {length(kept.keep_predictions)}."
     )
