@@ -21,7 +21,8 @@ import orjson
 from include.serving.engines import Engine
 from include.serving.metrics import ServerMetrics
 from include.serving.prediction_log import Answer, PredictionLog
-from include.serving.protocol import InferenceRequest, RequestRefusedError, RequestSchema
+from include.serving.protocol import InferenceRequest, RequestSchema
+from include.serving.tensor_checks import RequestRefusedError
 from include.serving.version_folder import ServingSpec
 
 logger = logging.getLogger(__name__)

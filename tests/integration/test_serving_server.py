@@ -15,9 +15,13 @@ import duckdb
 import httpx
 import pytest
 
+from include.lifecycle.clock import SystemClock
+from include.lifecycle.loading import load_model
+from include.lifecycle.monitoring.compaction import compact_predictions
+from include.lifecycle.runtime import build_runtime
 from include.serving.log_schema import predictions_relation
 from include.serving.version_folder import write_manifest
-from include.settings import PROJECT_ROOT
+from include.settings import PROJECT_ROOT, load_settings
 from tests.unit.serving.folders import build_folder, one_row, request_body
 from tests.unit.serving.running import RunningServer, command, eventually, running_server
 
@@ -170,6 +174,29 @@ def test_a_log_that_cannot_be_written_costs_no_request(onnx: tuple[Path, str], t
         assert server.infer(one_row()).status_code == 200
         assert eventually(lambda: len(logged(log_dir)) == 50_001)
     assert server.stderr.read_text().count("cannot be written") == 1
+
+
+def test_compaction_beside_a_live_server(onnx: tuple[Path, str], tmp_path: Path) -> None:
+    rt = build_runtime(load_settings({"MODELOPS_LOCAL": str(tmp_path)}), SystemClock())
+    spec = load_model("flight_delay")
+    answered: list[str] = []
+    stop = threading.Event()
+    with running_server(*onnx, rt.storage.predictions(spec.name), "--segment-seconds", "0.1") as server:
+        client = threading.Thread(target=stream, args=(server, stop, answered))
+        client.start()
+        counts, compacted, until = [0], 0, time.monotonic() + 2.5
+        while time.monotonic() < until:
+            compacted += compact_predictions(rt, spec, now=rt.clock.now()).rows
+            counts.append(len(logged(server.log_dir)))
+        stop.set()
+        client.join(timeout=10)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=20) == 0
+    assert counts == sorted(counts)
+    assert compacted > 0
+    compacted += compact_predictions(rt, spec, now=rt.clock.now()).rows
+    assert compacted == len(answered)
+    assert sorted(logged(server.log_dir)["request_id"]) == sorted(answered)
 
 
 def test_the_sklearn_engine_serves_too(tmp_path: Path) -> None:

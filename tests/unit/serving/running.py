@@ -47,6 +47,7 @@ def command(folder: Path, digest: str, port: int, log_dir: Path, *extra: str) ->
 def running_server(folder: Path, digest: str, log_dir: Path, *extra: str) -> Iterator[RunningServer]:
     """The server, ready; killed at the end if the test has not stopped it."""
     port, stderr = free_port(), log_dir.parent / f"{log_dir.name}.stderr"
+    log_dir.parent.mkdir(parents=True, exist_ok=True)
     with stderr.open("wb") as errors:
         process = subprocess.Popen(command(folder, digest, port, log_dir, *extra), cwd=PROJECT_ROOT, stderr=errors)
     client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.serving.protocol import MAX_TEXT, RequestRefusedError, RequestSchema
+from include.serving.protocol import RequestSchema
+from include.serving.tensor_checks import MAX_TEXT, RequestRefusedError
 from tests.unit.serving.folders import one_row, request_body, serving_spec
 
 SCHEMA = RequestSchema.of(serving_spec(), max_rows=4)
