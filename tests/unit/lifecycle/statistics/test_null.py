@@ -102,5 +102,5 @@ def _alarms(correlation: float, *, models: int, seed: int) -> float:
 
 @pytest.mark.parametrize(("correlation", "allowed"), [(0.0, 1.2), (0.8, 1.6)])
 def test_the_false_alarm_budget_is_kept(correlation, allowed):
-    """The budget is 1. At a day-to-day correlation of 0.8 the 29 days hold three independent windows, and a little more is spent."""
+    """Budget 1. At a day-to-day correlation of 0.8 the 29 days hold three independent windows; a little more is spent."""
     assert _alarms(correlation, models=50, seed=5) <= allowed
