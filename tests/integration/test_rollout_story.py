@@ -1,14 +1,15 @@
-"""Whole rollouts under live traffic on the real Envoy, supervisord, database and registry: promotion, and rollback of a bad canary."""
+"""Whole rollouts under live traffic on the real Envoy, supervisord, database and registry: promotion, and bad canaries."""
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.loading import load_model
-from include.lifecycle.registry.client import alias_version, champion_version, registry_client
+from include.lifecycle.registry.client import alias_version, champion_version, ensure_experiment, registry_client
 from include.lifecycle.rollout.driver import drive_once
 from include.lifecycle.rollout.effects import usual_hands
 from include.lifecycle.rollout.planning import plan_rollout
@@ -55,7 +56,8 @@ def register(rt, version):
     if version == 1:
         client.create_registered_model(MODEL)
     digest = build_folder(rt.storage.served(MODEL, version), "onnx", version)
-    client.create_model_version(MODEL, source=f"mlflow-artifacts:/none/{version}", tags={"manifest_digest": digest})
+    made = client.create_run(ensure_experiment(rt, MODEL)).info
+    client.create_model_version(MODEL, f"{made.artifact_uri}/model", made.run_id, tags={"manifest_digest": digest})
     candidate = {"model": MODEL, "version": version, "verdict": "pass", "created_at": rt.clock.now()}
     with transaction(rt.engine) as connection:
         connection.execute(candidates.insert().values(candidate))
@@ -103,8 +105,6 @@ def test_bad_canary_goes_back_without_a_failed_request(stack, make_runtime, spec
     rt = make_runtime(**stack.environment)
     aliases = {"champion": 7}
     target = tiny_target(rt)
-    from dataclasses import replace
-
     hands = replace(
         usual_hands(rt),
         target=target,

@@ -1,4 +1,4 @@
-"""A model server with the real one's arguments and addresses; its folder says how it behaves: `{"fail": share, "delay_ms": n}`."""
+"""A model server with the real one's arguments; its folder says how it behaves: `{"fail": share, "delay_ms": n}`."""
 
 from __future__ import annotations
 
