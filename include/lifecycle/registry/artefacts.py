@@ -72,10 +72,12 @@ def download(rt: Runtime, entry: ModelVersion, part: str, target: Path, digest: 
     from mlflow.artifacts import download_artifacts
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    where = f"{entry.source}/{part}"
+    what = f"fetching {part} of {entry.name} version {entry.version}"
     with TemporaryDirectory(dir=target.parent, prefix=".download-") as temporary, whole_folder(target) as folder:
-        with registry_calls(rt, f"fetching {where} of {entry.name} version {entry.version}"):
-            fetched = download_artifacts(artifact_uri=where, dst_path=temporary, tracking_uri=rt.settings.mlflow_url)
+        with registry_calls(rt, what) as client:
+            # MLflow takes no folder behind `models:/m-<id>`, so the place itself is asked for.
+            location = client.get_logged_model(str(entry.source).removeprefix("models:/")).artifact_location
+            fetched = download_artifacts(f"{location}/{part}", dst_path=temporary, tracking_uri=rt.settings.mlflow_url)
         shutil.copytree(fetched, folder, dirs_exist_ok=True)
         verify(folder, digest)
 
