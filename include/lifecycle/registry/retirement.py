@@ -111,7 +111,8 @@ def _too_early(spec: ModelSpec, rt: Runtime, version: int, tags: dict[str, str],
     age = rt.clock.now() - since
     if age >= spec.retention.retire_after:
         return None
-    return f"without alias since {since:%Y-%m-%d %H:%M} UTC; retention.retire_after is {format_duration(spec.retention.retire_after)}"
+    wanted = format_duration(spec.retention.retire_after)
+    return f"without alias since {since:%Y-%m-%d %H:%M} UTC; retention.retire_after is {wanted}"
 
 
 def _retire(spec: ModelSpec, rt: Runtime, run: RunContext, target: Target, version: int, tags: dict[str, str]) -> None:

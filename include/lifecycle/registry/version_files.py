@@ -61,7 +61,7 @@ class VersionFiles:
     @property
     def tags(self) -> dict[str, str]:
         """The serving engine, and why it is not ONNX where it is not."""
-        tags = {"engine": self.export.engine}
+        tags: dict[str, str] = {"engine": self.export.engine}
         if self.export.difference is not None:
             tags["onnx_difference"] = f"{self.export.difference:.3g}"
         return tags | ({"engine_reason": self.export.reason} if self.export.reason else {})
