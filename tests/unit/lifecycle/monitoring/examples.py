@@ -11,7 +11,10 @@ import numpy as np
 import pandas
 import yaml
 
+from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import Profile, build_profile
+from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.spec import ModelSpec
 from include.settings import PROJECT_ROOT
 
@@ -106,3 +109,23 @@ def write_log(folder: Path, lines: list[str], *, version: int, name: int = 1) ->
     """One closed segment."""
     (folder / "segments").mkdir(parents=True, exist_ok=True)
     (folder / "segments" / f"{version}-1-{name}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def as_predictions(frame: pandas.DataFrame, predictions: np.ndarray, *, days: int, start: datetime = START) -> Predictions:
+    """These rows as one window, as the log would give them."""
+    stamps = frame["at"].dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+    return Predictions(
+        version=1,
+        window=Window(start, start + timedelta(days=days)),
+        times=stamps,
+        keys=frame["id"].to_numpy(object),
+        values=predictions,
+        latencies=np.full(len(frame), 1.5),
+        features={name: frame[name].to_numpy() for name in ("wind", "warmth")} | {"city": frame["city"].to_numpy(object)},
+    )
+
+
+def as_labelled(frame: pandas.DataFrame, predictions: np.ndarray) -> Labelled:
+    """All rows with their outcome."""
+    stamps = frame["at"].dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+    return Labelled(frame["wet"].to_numpy(np.float64), predictions, stamps, 1.0)
