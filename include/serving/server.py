@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import sys
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # a row on two OpenMP threads costs ten times the CPU of one: they spin while they wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     listener = _bind(options.host, options.port)
     spec = read_spec(options.directory)
     engine = load_engine(options.directory, spec)
