@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import make_url, select, text
 
 from include.lifecycle.clock import FixedClock
+from include.lifecycle.errors import DataInvalidError, SourceUnavailableError
 from include.lifecycle.monitoring.monitor import monitor_model
 from include.lifecycle.runtime import RunContext
-from include.lifecycle.tables import desired_traffic, ledger, signals, windows
+from include.lifecycle.tables import desired_traffic, ledger, signals, training_requests, windows
 from tests.unit.lifecycle.monitoring.examples import MODEL, START, log_lines, make_profile, make_spec, make_table, write_log
 
 DAY = timedelta(days=1)
@@ -200,6 +201,72 @@ def test_too_few_rows_are_inconclusive(world, watch):
     outcomes = {v["outcome"] for row in rows_of(rt, windows) for v in row["verdicts"]}
     assert outcomes == {"inconclusive"}
     assert found.health is None
+
+
+def test_a_cause_in_training_is_not_opened_again(world, watch):
+    rt = world(LIVE + 2 * DAY)
+    serve(rt, days=2, warmer=6.0)
+    watch(rt)
+    request = {"model": MODEL, "source": "signal", "reason": "r", "state": "claimed", "requested_at": LIVE, "requested_by": "x"}
+    with rt.engine.begin() as connection:
+        asked = connection.execute(training_requests.insert().values(request).returning(training_requests.c.id)).scalar_one()
+        connection.execute(signals.update().values(state="accepted", training_request_id=asked))
+    later = world(LIVE + 3 * DAY)
+    frame, honest = make_table(1, start=LIVE + 2 * DAY, per_day=400, seed=78, warmer=6.0)
+    write_log(rt.storage.predictions(MODEL), log_lines(frame, honest, version=1), version=1, name=2)
+    assert watch(later).signals == []
+    with rt.engine.begin() as connection:
+        connection.execute(training_requests.update().values(state="done"))
+    assert len(watch(later).signals) == 1
+
+
+def test_a_run_that_broke_off_is_repeated_without_doubles(world, watch):
+    rt = world(LIVE + 3 * DAY)
+    serve(rt, days=3, warmer=6.0)
+
+    def gone(version):
+        raise SourceUnavailableError("MLflow went away")
+
+    with pytest.raises(SourceUnavailableError):
+        watch(rt, profiles=gone)
+    assert rows_of(rt, windows) == rows_of(rt, signals) == []
+    watch(rt)
+    watch(rt)
+    assert len(rows_of(rt, windows)) == 3
+    assert len(rows_of(rt, signals)) == 1
+
+
+def test_a_version_without_a_profile_is_measured_but_not_judged(world, watch):
+    rt = world(LIVE + DAY)
+    serve(rt, days=1)
+
+    def none(version):
+        raise DataInvalidError(f"version {version} has no profile")
+
+    found = watch(rt, profiles=none)
+    assert {verdict.outcome for verdict in found.verdicts} == {"inconclusive"}
+    assert rows_of(rt, windows)[0]["rows"] == 400
+
+
+def test_the_report_is_written_for_the_newest_window(world, postgres, profile):
+    rt = world(LIVE + 2 * DAY)
+    serve(rt, days=2)
+    found = monitor_model(make_spec(), rt, RUN, labels_url(rt, postgres), profiles=lambda version: profile)
+    assert found.report.parent == rt.storage.reports(MODEL)
+    assert "<html" in found.report.read_text()[:2000]
+    assert [row["report"] for row in rows_of(rt, windows)] == [None, str(found.report)]
+
+
+def test_a_failing_report_stops_nothing(world, postgres, profile):
+    rt = world(LIVE + 2 * DAY)
+    serve(rt, days=2, warmer=6.0)
+    rt.storage.reports(MODEL).parent.mkdir(parents=True)
+    rt.storage.reports(MODEL).write_text("a file where a folder should be")
+    found = monitor_model(make_spec(), rt, RUN, labels_url(rt, postgres), profiles=lambda version: profile)
+    (verdict,) = [each for each in found.verdicts if each.check == "report"]
+    assert verdict.outcome == "inconclusive"
+    assert found.report is None
+    assert len(found.signals) == 1
 
 
 def test_no_log_at_all(world, watch):
