@@ -116,5 +116,7 @@ def _floats(values: Any) -> Floats:
 
 
 def _texts(values: Any) -> Objects:
-    found: Objects = np.ma.filled(np.ma.asarray(values).astype(object), None)
+    masked = np.ma.asarray(values)
+    found: Objects = np.array(masked.data, dtype=object)
+    found[np.ma.getmaskarray(masked)] = None  # `filled(None)` would write "?"
     return found
