@@ -15,7 +15,7 @@ QUERY = """\
 SELECT t.trip_id, t.starts_at, t.distance, t.wind, t.carrier, t.hour, t.late, 'at 12:30'::text AS note
 FROM trips AS t
 WHERE t.starts_at >= :window_start AND t.starts_at < :window_end AND t.known_at <= :as_of
-  AND t.carrier NOT LIKE '100%'
+  AND coalesce(t.carrier, '') NOT LIKE '100%'
 """
 
 TABLE = """

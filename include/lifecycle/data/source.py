@@ -5,6 +5,7 @@ Knows no model; errors are told apart into "did not answer" (retryable) and "ans
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 _PORT_TIMEOUT = 3.0  # seconds; connectorx alone needs 30 to notice a dead server
 _BATCH_ROWS = 50_000
 _SESSION = ["SET timezone TO 'UTC'", "SET default_transaction_read_only TO on"]
+# How connectorx prints PostgreSQL's errors; classes: connection, rollback to try again, resources, operator intervention
+_SQLSTATE, _MESSAGE = re.compile(r"SqlState\(E?(\w{5})\)"), re.compile(r'message: "([^"]*)"')
+_LOST_CLASSES = ("08", "40", "53", "57")
+_LOST_WORDS = re.compile(r"kind: (Io|Closed|Connect|Timeout)|connection|timed out", re.IGNORECASE)
 _REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "not permitted")
 
 
@@ -69,10 +74,17 @@ class Source:
             yield connectorx.read_sql(
                 address, query, return_type="arrow_stream", batch_size=_BATCH_ROWS, pre_execution_query=_SESSION
             )
-        except RuntimeError as problem:  # connectorx raises nothing narrower, and only for the source's failures
-            said = str(problem).replace(address, str(self))
-            self.check_port()
-            raise SourceQueryError(f"{self.where}: database {self} broke off: {said}") from None
+        except BaseException as problem:
+            # connectorx reports the source's failures as RuntimeError, or as its runtime's panic, which is no Exception
+            if not isinstance(problem, RuntimeError) and type(problem).__name__ != "PanicException":
+                raise
+            raise self._broken_off(str(problem).replace(address, str(self))) from None
+
+    def _broken_off(self, said: str) -> SourceQueryError | SourceUnavailableError:
+        code, message = _SQLSTATE.search(said), _MESSAGE.search(said)
+        lost = code[1].startswith(_LOST_CLASSES) if code else _LOST_WORDS.search(said) is not None
+        shown = f"{self.where}: database {self} broke off while rows were read: {message[1] if message else said}"
+        return SourceUnavailableError(shown) if lost else SourceQueryError(shown)
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:

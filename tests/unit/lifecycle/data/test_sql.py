@@ -30,7 +30,7 @@ def test_text_values_are_quoted_by_the_dialect():
 
 
 def test_an_unknown_parameter_is_named_with_the_nearest_one():
-    with pytest.raises(SourceQueryError, match=r"model m: binds :window_stat, allowed are :window_start; did you mean 'window_start'"):
+    with pytest.raises(SourceQueryError, match=r"binds :window_stat, allowed are :window_start; did you mean 'window_start'"):
         render_query("SELECT :window_stat", {"window_start": START}, where="model m")
 
 
