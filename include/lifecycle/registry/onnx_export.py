@@ -45,7 +45,6 @@ def to_onnx_bytes(pipeline: Pipeline, features: FeaturesSection) -> bytes:
     """
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
-    from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 
     register_trees()
     inputs = [(name, FloatTensorType([None, 1])) for name in features.numeric]
@@ -53,9 +52,11 @@ def to_onnx_bytes(pipeline: Pipeline, features: FeaturesSection) -> bytes:
     options = {id(pipeline.steps[-1][1]): {"zipmap": False}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whole = to_onnx(pipeline, initial_types=inputs, options=options, target_opset=_OPSET)
-        served = select_model_inputs_outputs(whole, outputs=["probabilities"], infer_shapes=False)
-    content: bytes = served.SerializeToString()
+        model = to_onnx(pipeline, initial_types=inputs, options=options, target_opset=_OPSET)
+    served = [output for output in model.graph.output if output.name == "probabilities"]
+    model.graph.ClearField("output")  # the label is not asked for; ONNX Runtime drops the nodes that only it needed
+    model.graph.output.extend(served)
+    content: bytes = model.SerializeToString()
     return content
 
 
