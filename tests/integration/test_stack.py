@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,14 +25,15 @@ PROGRAMS = ("postgres", "gateway", "mlflow", *AIRFLOW)
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    made = LocalStack.at(tmp_path_factory.mktemp("stack") / "local")
+def stack() -> Iterator[LocalStack]:
+    made = LocalStack.at(Path(tempfile.mkdtemp(prefix="modelops-stack-")))
     made.up()
     yield made
     family = [made.pid("supervisord"), *(made.pid(name) for name in PROGRAMS)]
     made.down()
     assert not [pid for pid in family if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
     assert made.status() == {}
+    made.layout.remove()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:
@@ -79,7 +81,7 @@ def test_the_reader_reads_and_does_not_write(stack: LocalStack):
     with connect(stack, "production_reader", "production") as reader, reader.cursor() as cursor:
         cursor.execute("SELECT a FROM probe")
         assert cursor.fetchall() == [(1,)]
-        with pytest.raises(psycopg2.Error, match="read-only|permission denied"):
+        with pytest.raises(psycopg2.Error, match=r"read-only|permission denied"):
             cursor.execute("INSERT INTO probe VALUES (2)")
     with pytest.raises(psycopg2.OperationalError, match="permission denied"):
         connect(stack, "production_reader", "modelops")
