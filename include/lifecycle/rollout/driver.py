@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping
@@ -19,7 +20,7 @@ from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout import machine
 from include.lifecycle.rollout.effects import Effects, Hands, usual_hands
 from include.lifecycle.rollout.lease import Lease, take_lease
-from include.lifecycle.rollout.measurements import measure, start_of_step
+from include.lifecycle.rollout.measurements import PerformanceReader, measure, start_of_step
 from include.lifecycle.rollout.states import Measurement, Plan, State, Status, Transition
 from include.lifecycle.rollout.traffic import read_desired
 from include.lifecycle.runtime import Runtime
@@ -91,7 +92,7 @@ class Drive:
         """Measure, decide, and store what was seen; a decision to act is stored as an intent."""
         status = self.status
         if status.state is not State.PLANNED:
-            seen, cursor = measure(self.plan, status, self.rt.settings.gateway_log, self._ports(), self.hands.performance)
+            seen, cursor = measure(self.plan, status, self.rt.settings.gateway_log, self._ports(), self._performance())
             status = status.model_copy(update={"measurement": seen, "cursor": cursor})
         transition = machine.step(self.plan, status, status.measurement, datetime.now(UTC))
         drive = replace(self, status=status.model_copy(update={"reason": transition.reason}))
@@ -196,6 +197,10 @@ class Drive:
         with transaction(self.rt.engine) as connection:
             desired = read_desired(connection, self.plan.model)
         return {} if desired is None else {version: server.port for version, server in desired.servers.items()}
+
+    def _performance(self) -> PerformanceReader | None:
+        read = self.hands.performance
+        return None if read is None else partial(read, self.rt, self.lease.rollout_id, self.plan)
 
     def _outcome(self) -> RolloutOutcome:
         plan, status = self.plan, self.status

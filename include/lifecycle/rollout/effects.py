@@ -11,8 +11,7 @@ from pathlib import Path
 
 from include.lifecycle.database import transaction
 from include.lifecycle.rollout.lease import Lease
-from include.lifecycle.rollout.measurements import PerformanceReader
-from include.lifecycle.rollout.states import Plan, Status, Transition
+from include.lifecycle.rollout.states import PerformanceEvidence, Plan, Status, Transition
 from include.lifecycle.rollout.targets.base import Target
 from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.runtime import Runtime
@@ -30,7 +29,7 @@ class Hands:
     previous_of: Callable[[Runtime, str], int | None]
     foreign_aliases: Callable[[Runtime, str], dict[str, dict[str, int | None]]]
     materialise: Callable[[Runtime, str, int], tuple[Path, str]]
-    performance: PerformanceReader | None = None
+    performance: Callable[[Runtime, int, Plan], PerformanceEvidence | None] | None = None
 
 
 def usual_hands(rt: Runtime) -> Hands:
@@ -38,6 +37,7 @@ def usual_hands(rt: Runtime) -> Hands:
     from include.lifecycle.registry.artefacts import materialise_version
     from include.lifecycle.registry.client import PREVIOUS, alias_version, champion_version
     from include.lifecycle.registry.promotion import demote, foreign_aliases, promote, withdraw
+    from include.lifecycle.rollout.performance import performance_of
     from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 
     return Hands(
@@ -49,6 +49,7 @@ def usual_hands(rt: Runtime) -> Hands:
         previous_of=lambda rt, model: alias_version(rt, model, PREVIOUS),
         foreign_aliases=foreign_aliases,
         materialise=materialise_version,
+        performance=performance_of,
     )
 
 

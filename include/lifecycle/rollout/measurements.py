@@ -17,7 +17,7 @@ from include.lifecycle.rollout.states import Cursor, Measurement, PerformanceEvi
 WINDOW = 200  # champion requests, at least, whose p95 a challenger's request is compared with
 _FEWEST = 50  # with fewer champion requests nothing is said about latency
 
-PerformanceReader = Callable[[Plan, Status], PerformanceEvidence | None]
+PerformanceReader = Callable[[], PerformanceEvidence | None]
 
 
 def start_of_step(log: Path, since: float) -> Cursor:
@@ -40,7 +40,7 @@ def measure(
     requests = [one for one in parsed if one is not None and one.at >= cursor.since]
     seen, window = _add(plan, status.measurement, cursor.recent_champion_us, requests)
     if performance is not None:
-        seen = seen.model_copy(update={"performance": performance(plan, status)})
+        seen = seen.model_copy(update={"performance": performance()})
     after = cursor.model_copy(update={"inode": position.inode, "offset": position.offset, "recent_champion_us": window})
     return seen, after
 

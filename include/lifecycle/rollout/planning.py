@@ -99,7 +99,9 @@ def _plan_of(spec: ModelSpec, version: int, champion: int | None, requester: str
     rules = spec.rollout.model_dump(exclude={"approvers", "strategy"})
     strategy = "direct" if champion is None else spec.rollout.strategy
     own = {"model": spec.name, "version": version, "champion": champion, "strategy": strategy}
-    return Plan.model_validate(rules | own | {"risk": spec.risk, "requested_by": requester, "spec_hash": spec.digest})
+    return Plan.model_validate(
+        rules | own | {"metric": spec.objective.metric, "risk": spec.risk, "requested_by": requester, "spec_hash": spec.digest}
+    )
 
 
 def _requester(connection: Connection, model: str, run_id: str | None) -> str:

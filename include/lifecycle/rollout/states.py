@@ -42,7 +42,7 @@ class _Plain(BaseModel):
 
 
 class Plan(_Plain):
-    """What was agreed when the rollout was planned; never changed later. `requested_by` started it."""
+    """What was agreed when the rollout was planned; never changed later. `metric` is the model's objective."""
 
     model: str
     version: int
@@ -57,6 +57,7 @@ class Plan(_Plain):
     poll: Duration
     lease: Duration
     approval_timeout: Duration
+    metric: str = ""
     risk: Literal["low", "medium", "high"] = "medium"
     requested_by: str = ""
     spec_hash: str = ""
