@@ -1,4 +1,4 @@
-"""The stages of the main job in order: data, version 1, a week, the scheduled version, drift, the event-driven version, retirement.
+"""The stages of the main job in order: data, version 1, a week, the scheduled version, drift, what it leads to, retirement.
 
 Each reads its facts from tables, registry and Airflow; what it found goes into the Chronicle, from which the summary is written.
 """
@@ -15,10 +15,11 @@ from sqlalchemy import RowMapping
 from include.demo.board import Stage
 from include.demo.data import load_data, production_url
 from include.demo.facts import ARCHIVED, OPEN_ROLLOUT
-from include.demo.outside import set_clock, set_rate
+from include.demo.outside import set_clock
 from include.demo.story import DemoFailedError, Story
 
 RATE = 28_800.0  # event seconds per wall second: one day takes three seconds
+TRAINING_RATE = 14_400.0  # half of it while a training needs the cores; a slow machine would else use up the year
 WEEK = timedelta(days=7)
 _TRAIN, _ROLLOUT = 240.0, 240.0  # limits in wall seconds
 
@@ -52,20 +53,20 @@ class Chronicle:
         return any(challenge.source == "signal" for challenge in self.challenges)
 
 
-def tell(story: Story, found: Chronicle, clock_file: Any) -> None:
+def tell(story: Story, found: Chronicle) -> None:
     """The whole main job. Raises DemoFailedError, naming stage and task, when a stage does not come to its end."""
     found.ledger_before, found.requests_before = story.tables.newest_ledger_id(), story.tables.newest_request_id()
     found.champion_before, found.holders_before = story.registry.alias("champion"), story.registry.holders()
     switch_on(story)
     settle(story)
-    prepare_data(story, clock_file)
+    prepare_data(story)
     if found.champion_before is not None:
-        open_traffic(story, clock_file)
+        open_traffic(story)
     first = challenge(story, found, "schedule", start_training(story, "the demo's first training of this episode"))
     if story.registry.alias("champion") is None:
         raise DemoFailedError(f"no version serves after the first training: {first.reason}")
     if found.champion_before is None:
-        open_traffic(story, clock_file)
+        open_traffic(story)
     pass_week(story)
     challenge(story, found, "schedule", start_training(story, "the weekly schedule, kept by the demo's clock"))
     drift = watch_for_drift(story, found)
@@ -103,21 +104,21 @@ def settle(story: Story) -> None:
         story.wait(stage, idle, "the end of an earlier rollout or training")
 
 
-def prepare_data(story: Story, clock_file: Any) -> None:
+def prepare_data(story: Story) -> None:
     """Load the episode's data and set the clock to its cut; event time then keeps to wall time until traffic opens."""
     with story.board.stage("Load the data", 120) as stage:
         configured = story.rt.settings
         loaded = load_data(production_url(configured), configured.passfile, story.episode)
-        set_clock(clock_file, story.episode.cut, 1.0)
+        set_clock(story.clock_file, story.episode.cut, 1.0)
         told = f"{loaded.arrivals} flights with known arrivals before {story.episode.cut:%Y-%m-%d}, {loaded.held_back} held back"
         story.board.tell(stage, told)
 
 
-def open_traffic(story: Story, clock_file: Any) -> None:
+def open_traffic(story: Story) -> None:
     """Start the replay and let event time run."""
     with story.board.stage("Open the traffic", 60) as stage:
-        set_rate(clock_file, RATE)
         story.replay.start()
+        story.pace(RATE)
 
         def flowing() -> dict[str, Any] | None:
             counts = story.replay.totals()
@@ -140,6 +141,7 @@ def challenge(story: Story, found: Chronicle, source: str, run: str | Callable[[
     number = len(found.challenges) + 1
     with story.board.stage(f"Training {number} ({source})", _TRAIN) as stage:
         run_id = run if isinstance(run, str) else run()
+        story.pace(TRAINING_RATE)
         story.finish_run(stage, f"train__{story.model}", run_id)
         if not story.tables.requests_of(run_id) and (other := story.tables.training_now()):
             run_id = other  # an event was quicker: its training is the one
@@ -149,6 +151,7 @@ def challenge(story: Story, found: Chronicle, source: str, run: str | Callable[[
             raise DemoFailedError(f"stage {stage.name!r}: run {run_id} was refused; {_refusal(story, found, run_id)}")
         version, said = requests[0]["version"], requests[0]["outcome"] or ""
         story.board.tell(stage, f"version {version}: {said}" if version else said)
+    story.pace(RATE)
     candidate = None if version is None else story.tables.candidate(version)
     if version is None or candidate is None:
         result = Challenge(run_id, source, version, "refused", said)

@@ -40,7 +40,7 @@ def run(stack: LocalStack) -> int:
         story = _story(stack, configured, AirflowClient(http), board, clock_file, folder)
         found, failure = Chronicle(), "interrupted"
         try:
-            tell(story, found, clock_file)
+            tell(story, found)
             failure = ""
         except LifecycleError as problem:
             failure = str(problem)
@@ -62,4 +62,4 @@ def _story(
     times = [time for time in (tables.newest_event_time(), read_clock(clock_file).now()) if time is not None]
     episode = next_episode(max(times))
     replay = ReplayProcess(stack.layout.home, stack.environment(), episode, SHARE, folder)
-    return Story(rt, airflow, tables, RegistryFacts(configured.mlflow_url, MODEL), board, replay, episode)
+    return Story(rt, airflow, tables, RegistryFacts(configured.mlflow_url, MODEL), board, replay, episode, clock_file)

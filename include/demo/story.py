@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TypeVar
 
 from include.demo.airflow_client import ENDED, AirflowClient
 from include.demo.board import Board, Stage
 from include.demo.episodes import Episode
 from include.demo.facts import RegistryFacts, TableFacts
-from include.demo.outside import ReplayProcess
+from include.demo.outside import ReplayProcess, set_rate
 from include.lifecycle.errors import LifecycleError, SourceUnavailableError
 from include.lifecycle.runtime import Runtime
 
@@ -43,6 +44,7 @@ class Story:
     board: Board
     replay: ReplayProcess
     episode: Episode
+    clock_file: Path
     monitoring: bool = False
     _number: int = 0
     _monitor_run: str | None = None
@@ -57,6 +59,11 @@ class Story:
     def now(self) -> datetime:
         """Event time."""
         return self.rt.clock.now()
+
+    def pace(self, rate: float) -> None:
+        """Let event time run at `rate` from here on, if there is traffic; before, it keeps to wall time."""
+        if self.replay.running:
+            set_rate(self.clock_file, rate)
 
     def trigger(self, dag_id: str, conf: dict[str, object]) -> str:
         """Start a run of a Dag and return its id."""

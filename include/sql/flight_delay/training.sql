@@ -12,7 +12,6 @@ SELECT
     d.humid,
     d.wind_speed,
     d.precip,
-    d.pressure,
     d.visib,
     d.seats,
     d.plane_age,
