@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from include.lifecycle.errors import LifecycleError
+from include.stack.guard import Guard
 from include.stack.layout import Layout
 from include.stack.local import LocalStack, describe
 from include.stack.progress import report_failure
@@ -47,7 +48,8 @@ def run(stack: LocalStack, options: argparse.Namespace) -> int:
 
     stack.up()
     try:
-        code = run_demo(stack)
+        with Guard(stack):
+            code = run_demo(stack)
     finally:
         if options.down:
             stack.down()

@@ -20,7 +20,7 @@ def main(path: str) -> None:
     """Replace this process by the program of the JSON file: {name, argv, env, cwd, user, nice}."""
     spec: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
     record = Path(path).with_suffix(".pgid")
-    end_leftovers(record, spec["env"])
+    end_leftovers(record, {name: spec["env"][name] for name in ("MODELOPS_PROGRAM", "MODELOPS_LOCAL")})
     record.write_text(f"{os.getpid()} {_started(os.getpid())}", encoding="utf-8")
     os.chdir(spec["cwd"])
     if spec.get("user"):
@@ -31,9 +31,9 @@ def main(path: str) -> None:
     os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - no shell is wanted
 
 
-def end_leftovers(record: Path, environment: dict[str, str]) -> None:
-    """Kill the group that the last instance led, its descendants, and any process that carries this program's mark."""
-    doomed = leftovers(record, environment)
+def end_leftovers(record: Path, mark: dict[str, str]) -> None:
+    """Kill the group that the last instance led, any process whose environment carries `mark`, and their descendants."""
+    doomed = leftovers(record, mark)
     for pid in doomed:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -44,12 +44,12 @@ def end_leftovers(record: Path, environment: dict[str, str]) -> None:
         time.sleep(0.02)
 
 
-def leftovers(record: Path, environment: dict[str, str]) -> dict[int, str]:
+def leftovers(record: Path, mark: dict[str, str]) -> dict[int, str]:
     """{process id: start time} of what an earlier instance left; never this process or its ancestors."""
     table = {int(entry.name): _status(int(entry.name)) for entry in Path("/proc").iterdir() if entry.name.isdecimal()}
     group = _recorded_group(record)
-    mark = {f"{name}={environment[name]}".encode() for name in ("MODELOPS_PROGRAM", "MODELOPS_LOCAL")}
-    found = {pid for pid, row in table.items() if row and (int(row[2]) == group or mark <= _environment(pid))}
+    wanted = {f"{name}={value}".encode() for name, value in mark.items()}
+    found = {pid for pid, row in table.items() if row and (int(row[2]) == group or wanted <= _environment(pid))}
     grown = True
     while grown:
         more = {pid for pid, row in table.items() if row and int(row[1]) in found and pid not in found}

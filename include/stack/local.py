@@ -25,7 +25,7 @@ from include.stack.ports import Ports, choose_free_ports, read_ports, refuse_tak
 from include.stack.programs import build_programs, write_programs
 from include.stack.progress import Progress
 from include.stack.supervisor import LIVE, Supervisor, render_config, start_supervisord
-from include.stack.teardown import end_everything
+from include.stack.teardown import end_everything, uninterrupted
 
 if TYPE_CHECKING:
     import httpx
@@ -122,20 +122,26 @@ class LocalStack:
         with self._locked(), self.progress:
             standing = self.supervisor.answers()
             if not standing:
-                end_everything(self.layout, None)  # what a killed supervisord left behind
+                end_everything(self.layout)  # what a killed supervisord left behind
+            boot = None
             try:
                 boot = self._prepare(standing=standing)
                 boot.run()
                 with self.airflow() as client:
                     apply_settings(client, self.layout.home / "airflow_settings.yaml", self.ports, self.secrets)
             except BaseException:
-                self._undo(standing=standing)
+                with uninterrupted():
+                    self._undo(boot, standing=standing)
                 raise
 
     def down(self) -> None:
         """Stop everything of this stack and make sure that no process of it is left."""
-        with self._locked(), self.progress:
+        with self._locked(), self.progress, uninterrupted():
             self._stop()
+
+    def adopt(self, other: LocalStack) -> None:
+        """Take over the supervisord that another object of the same stack started."""
+        self._supervisord = other._supervisord
 
     def status(self) -> dict[str, str]:
         """{program: state}: healthy, unhealthy (runs, does not answer), or supervisord's word; empty when the stack is down."""
@@ -189,13 +195,18 @@ class LocalStack:
         if self.demo and not self.layout.clock_file.exists():
             write_clock(self.layout.clock_file, ShiftedClock(datetime.now(UTC), DEMO_START, 1.0))
 
-    def _undo(self, *, standing: bool) -> None:
-        """After a failed start: a stack that this call began is ended; one that stood before stays as supervisord holds it."""
+    def _undo(self, boot: Boot | None, *, standing: bool) -> None:
+        """After a failed start: end the stack, or, where one stood before, only the programs that this call started."""
         if not standing:
             self._stop()
+        elif boot:
+            for name in boot.started:
+                self.supervisor.stop(name)
+                self.progress.state(name, "stopped")
 
     def _stop(self) -> None:
-        self.progress.state("stack", "stopping")
+        if self.supervisor.answers():
+            self.progress.state("stack", "stopping")
         end_everything(self.layout, self._supervisord)
         self._supervisord = None
         self.progress.state("stack", "stopped")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from include.stack.ports import Ports
 
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+SUPERVISED = "MODELOPS_SUPERVISED"  # carried by all that descends from a stack's supervisord: how its orphans are found
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
 # One thread per native library: six tasks on two cores gain nothing from more, and pools of threads do not survive a fork.
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -85,7 +86,7 @@ def write_programs(layout: Layout, programs: list[Program]) -> set[str]:
     changed = set()
     for program in programs:
         mark = {"MODELOPS_PROGRAM": program.name, "MODELOPS_LOCAL": str(layout.local)}
-        environment = base_environment(layout) | program.env | mark
+        environment = base_environment(layout) | program.env | mark | {SUPERVISED: str(layout.local)}
         spec = {"name": program.name, "argv": program.argv, "env": environment, "cwd": str(layout.local), "user": program.user}
         path = layout.programs / f"{program.name}.json"
         if not path.is_file() or _essence(json.loads(path.read_text(encoding="utf-8"))) != _essence(spec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from xmlrpc.client import Fault, ServerProxy
 from include.lifecycle.errors import SourceUnavailableError
 from include.stack import launch
 from include.stack.layout import Layout
-from include.stack.programs import Program, base_environment
+from include.stack.programs import SUPERVISED, Program, base_environment
 
 LIVE = frozenset({"STARTING", "RUNNING", "BACKOFF", "STOPPING"})
 
@@ -27,7 +28,7 @@ def render_config(layout: Layout, programs: list[Program]) -> str:
         f"[supervisorctl]\nserverurl=unix://{_escaped(layout.socket)}",
         f"[supervisord]\nlogfile={_escaped(layout.logs / 'supervisord.log')}\nlogfile_maxbytes=5MB\nlogfile_backups=1\n"
         f"pidfile={_escaped(layout.supervisor / 'supervisord.pid')}\nchildlogdir={_escaped(layout.logs)}\n"
-        f"directory={_escaped(layout.local)}",
+        f"directory={_escaped(layout.local)}" + ("\nuser=root" if os.geteuid() == 0 else ""),
         *(_section(layout, program) for program in programs),
         "[include]\nfiles=conf.d/*.conf",
     ]
@@ -46,7 +47,7 @@ def start_supervisord(layout: Layout) -> subprocess.Popen[bytes]:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=layout.local,
-            env=base_environment(layout),
+            env=base_environment(layout) | {SUPERVISED: str(layout.local)},
         )
     client = Supervisor(layout.socket)
     deadline = time.monotonic() + 20

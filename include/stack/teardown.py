@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 
 from include.lifecycle.errors import SourceUnavailableError
 from include.stack.launch import end_leftovers, leftovers
 from include.stack.layout import Layout
+from include.stack.programs import SUPERVISED
 from include.stack.supervisor import LIVE, Supervisor
 
 _PATIENCE = 40.0
 
 
-def end_everything(layout: Layout, supervisord: subprocess.Popen[bytes] | None) -> None:
+def end_everything(layout: Layout, supervisord: subprocess.Popen[bytes] | None = None) -> None:
     """Stop all programs and supervisord; raise SourceUnavailableError when a process of this stack survives even a kill."""
     supervisor = Supervisor(layout.socket)
     remembered = _family(layout)
     if supervisor.answers():
         _stop_programs(supervisor)
         supervisor.shutdown()
+        _wait(remembered[:1], _PATIENCE)  # supervisord goes last: PostgreSQL must get the time to write its checkpoint
     if supervisord:
-        supervisord.wait(timeout=_PATIENCE)
-    _end(remembered)
-    for spec in layout.programs.glob("*.json"):
-        end_leftovers(spec.with_suffix(".pgid"), _mark(layout, spec))
-    survivors = {
-        pid for spec in layout.programs.glob("*.json") for pid in leftovers(spec.with_suffix(".pgid"), _mark(layout, spec))
-    }
+        supervisord.poll()  # reaps it
+    _wait(remembered, 5)
+    for process in remembered:
+        if _lives(process):
+            process.kill()
+    mark = {SUPERVISED: str(layout.local)}
+    records = [layout.programs / "none", *layout.programs.glob("*.pgid")]
+    for record in records:
+        end_leftovers(record, mark)
+    survivors = {pid for record in records for pid in leftovers(record, mark)}
     if survivors:
         raise SourceUnavailableError(f"processes of the stack in {layout.local} are still alive: {sorted(survivors)}")
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and TERM off while cleaning up: a second one would leave half a stack. Only the main thread can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def _stop_programs(supervisor: Supervisor) -> None:
@@ -43,36 +65,44 @@ def _stop_programs(supervisor: Supervisor) -> None:
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
         rows = supervisor.processes()
-        if not any(rows[name]["statename"] in LIVE for name in names):
+        if not any(rows[name]["statename"] in LIVE for name in names if name in rows):
             break
         time.sleep(0.1)
 
 
+def was_killed(layout: Layout) -> bool:
+    """Whether supervisord ended without the orderly end in which it deletes its process id's file."""
+    return (layout.supervisor / "supervisord.pid").exists() and _supervisord(layout) is None
+
+
 def _family(layout: Layout) -> list[psutil.Process]:
     """supervisord and all its descendants now: tasks lead groups of their own, which supervisord does not know."""
-    pid_file = layout.supervisor / "supervisord.pid"
+    parent = _supervisord(layout)
     try:
-        parent = psutil.Process(int(pid_file.read_text(encoding="utf-8")))
-        if not _is_ours(parent, layout):
-            return []
-        return [parent, *parent.children(recursive=True)]
-    except (OSError, ValueError, psutil.Error):
+        return [parent, *parent.children(recursive=True)] if parent else []
+    except psutil.Error:
         return []
 
 
-def _is_ours(process: psutil.Process, layout: Layout) -> bool:
-    """Whether this is supervisord with this stack's configuration, and not a stranger with its old process id."""
-    return str(layout.supervisor / "supervisord.conf") in process.cmdline()
+def _supervisord(layout: Layout) -> psutil.Process | None:
+    """The living supervisord of this stack: its old process id may be a stranger's by now."""
+    try:
+        process = psutil.Process(int((layout.supervisor / "supervisord.pid").read_text(encoding="utf-8")))
+        ours = str(layout.supervisor / "supervisord.conf") in process.cmdline()
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return process if ours and _lives(process) else None
 
 
-def _end(processes: list[psutil.Process]) -> None:
-    """Wait a moment for what is ending, then kill the rest; a process id that was given to a stranger is never touched."""
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    for process in alive:
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
+def _wait(processes: list[psutil.Process], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while any(_lives(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
-def _mark(layout: Layout, spec: Path) -> dict[str, str]:
-    return {"MODELOPS_PROGRAM": spec.stem, "MODELOPS_LOCAL": str(layout.local)}
+def _lives(process: psutil.Process) -> bool:
+    """Whether it is still this process and not a zombie that nobody has reaped."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

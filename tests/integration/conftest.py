@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import os
 import signal
 import subprocess
 import sys
@@ -32,7 +33,9 @@ def mlflow_server() -> Iterator[str]:
         str(root / "files"),
     ]
     with (root / "mlflow.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, start_new_session=True)
+        # Without this it starts a dozen job consumers, each importing MLflow.
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, env=environment, start_new_session=True)
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_for(url, process, root / "mlflow.log")

@@ -16,6 +16,7 @@ import psycopg2
 import pytest
 
 from include.lifecycle.errors import SettingsError
+from include.stack.guard import Guard
 from include.stack.local import LocalStack
 from include.stack.ports import Ports
 from include.stack.programs import AIRFLOW
@@ -119,16 +120,17 @@ def test_a_killed_process_comes_back(stack: LocalStack, program: str):
     children = psutil.Process(before).children(recursive=True)
     os.kill(before, signal.SIGKILL)
     wait_for(lambda: stack.pid(program) not in (0, before), 30)
-    wait_for(lambda: set(stack.status().values()) == {"healthy"}, 60)
+    wait_for(lambda: set(stack.status().values()) == {"healthy"}, 150)
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_killed_supervisord_is_replaced_with_everything_it_held(stack: LocalStack):
     before = stack.pid("supervisord")
-    os.kill(before, signal.SIGKILL)
-    stack.up()
-    assert stack.pid("supervisord") != before
+    with Guard(stack):
+        os.kill(before, signal.SIGKILL)
+        wait_for(lambda: stack.supervisor.answers() and stack.pid("supervisord") != before, 30)
+        wait_for(lambda: set(stack.status().values()) == {"healthy"}, 150)
     assert stack.status() == dict.fromkeys(sorted(PROGRAMS), "healthy")
 
 
