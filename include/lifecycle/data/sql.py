@@ -48,7 +48,7 @@ def read_query(sql_dir: Path, relative: str, *, model: str) -> str:
     """
     path = (sql_dir / relative).resolve()
     if not path.is_relative_to(sql_dir.resolve()):
-        raise SpecInvalidError(f"model {model}: data.query {relative!r} lies outside {sql_dir}")
+        raise SpecInvalidError(f"model {model}: query {relative!r} lies outside {sql_dir}")
     if not path.is_file():
         there = sorted(str(found.relative_to(sql_dir)) for found in sql_dir.rglob("*.sql"))
         raise SpecInvalidError(f"model {model}: query file {path} does not exist{did_you_mean(relative, there)}")
