@@ -88,7 +88,7 @@ class Board:
 
     def print(self, text: str) -> None:
         """Show text above the table, or as lines."""
-        (self._live.console if self._live else self._console).print(text, highlight=False, markup=False)
+        (self._live.console if self._live else self._console).print(text, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -42,7 +42,6 @@ class Chronicle:
     ledger_before: int = 0
     requests_before: int = 0
     champion_before: int | None = None
-    holders_before: set[int] = field(default_factory=set)
     challenges: list[Challenge] = field(default_factory=list)
     signal: dict[str, Any] | None = None
     retired: list[int] = field(default_factory=list)
@@ -56,7 +55,7 @@ class Chronicle:
 def tell(story: Story, found: Chronicle) -> None:
     """The whole main job. Raises DemoFailedError, naming stage and task, when a stage does not come to its end."""
     found.ledger_before, found.requests_before = story.tables.newest_ledger_id(), story.tables.newest_request_id()
-    found.champion_before, found.holders_before = story.registry.alias("champion"), story.registry.holders()
+    found.champion_before = story.registry.alias("champion")
     switch_on(story)
     settle(story)
     prepare_data(story)
@@ -213,22 +212,17 @@ _SIGNAL = ("id", "kind", "cause", "effect", "severity", "version", "first_seen",
 
 
 def retire(story: Story, found: Chronicle) -> None:
-    """Run `retire` until every version that lost its last alias in this episode is archived; there may be none."""
+    """Run `retire` until the versions without an alias are archived: those that were superseded twice, and those that lost."""
     with story.board.stage("Retire what nobody needs", 90) as stage:
-        served = {one.version for one in found.challenges if one.outcome == "promoted"} | found.holders_before
-        waiting = {version for version in served if version is not None} - story.registry.holders()
-        if not waiting:
-            story.board.tell(stage, "no version has lost its last alias")
-            return
-        while True:
+        while waiting := {one.version for one in story.registry.versions() if one.stage != ARCHIVED} - story.registry.holders():
+            story.board.tell(stage, f"version {', '.join(map(str, sorted(waiting)))} holds no alias any more")
             story.finish_run(stage, "retire", story.trigger("retire", {"model": story.model}))
-            archived = {one.version for one in story.registry.versions() if one.stage == ARCHIVED}
-            if waiting <= archived:
-                break
+            archived = waiting & {one.version for one in story.registry.versions() if one.stage == ARCHIVED}
+            found.retired = sorted({*found.retired, *archived})
             if stage.overdue:
                 raise DemoFailedError(f"stage {stage.name!r}: version {sorted(waiting - archived)} was not retired")
-        found.retired = sorted(waiting)
-        story.board.tell(stage, f"version {', '.join(map(str, found.retired))} archived")
+        retired = f"version {', '.join(map(str, found.retired))} archived" if found.retired else "every version holds an alias"
+        story.board.tell(stage, retired)
 
 
 def _refusal(story: Story, found: Chronicle, run_id: str) -> str:
