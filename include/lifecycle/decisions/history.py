@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, RowMapping, func, select
 
 from include.lifecycle.decisions.policy import RetrainingState, SignalView
-from include.lifecycle.tables import candidates, rollouts, signals, training_requests
+from include.lifecycle.tables import candidates, desired_traffic, rollouts, signals, training_requests
 from include.lifecycle.training.permission import trainings_in_month
 
 OPEN_ROLLOUT = ("planned", "running", "baking")
@@ -36,11 +36,13 @@ def read_state(connection: Connection, model: str, opened: Sequence[SignalView],
     """The model's state, as far as it bears on these open signals; to be read under the model's lock."""
     requests = training_requests.c
     asked = select(func.max(requests.requested_at)).where(requests.model == model, requests.state != "refused")
+    serving = select(desired_traffic.c.champion).where(desired_traffic.c.model == model)
     return RetrainingState(
         last_request_at=connection.execute(asked).scalar(),
         trainings_this_month=trainings_in_month(connection, model, now),
         fruitless=_fruitless(connection, model),
         spent=_spent(connection, model, {signal.cause: signal.version for signal in opened}),
+        champion=connection.execute(serving).scalar(),
         open_request=_open_request(connection, model),
         open_rollout=_open_rollout(connection, model),
     )

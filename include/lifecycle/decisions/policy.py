@@ -55,6 +55,7 @@ class RetrainingState(Frozen):
     trainings_this_month: int = 0
     fruitless: int = 0
     spent: dict[str, float] = {}
+    champion: int | None = None
     open_request: str | None = None
     open_rollout: str | None = None
 
@@ -87,7 +88,7 @@ def decide_retraining(signals: Sequence[SignalView], state: RetrainingState, spe
     if not asking:
         return _without_training(signals, weighed)
     blocks = blockers(signals, state, spec, now)
-    primary = max(asking, key=lambda signal: (signal.kind == "decay", signal.severity == "concept", signal.effect, -signal.id))
+    primary = max(asking, key=_strength)
     evidence = _evidence(state, spec, now)
     if blocks:
         refused = SignalDecision(act="refuse", code=f"refuse:{'+'.join(blocks)}", reason="; ".join(blocks.values()))
@@ -104,10 +105,18 @@ def decide_retraining(signals: Sequence[SignalView], state: RetrainingState, spe
     return Decision(act=chosen.act, reason=chosen.reason, primary=primary.id, by_signal=by_signal, evidence=evidence)
 
 
+def _strength(signal: SignalView) -> tuple[bool, int, bool, float, int]:
+    """Decay before other kinds, then what failed most often, then concept drift, then the larger effect, then the older one."""
+    return signal.kind == "decay", signal.windows_failed, signal.severity == "concept", signal.effect, -signal.id
+
+
 def weigh(signal: SignalView, state: RetrainingState, spec: ModelSpec) -> SignalDecision:
     """What this signal alone asks for: retrain, alert, wait (not confirmed yet) or refuse (spent)."""
     if signal.kind in FREEZING:
         return _alert(signal.kind, f"{signal.cause} freezes training until it is resolved")
+    if state.champion is not None and signal.version not in (None, state.champion):
+        why = f"version {state.champion} took over from version {signal.version}; monitoring will resolve it"
+        return SignalDecision(act="wait", code="wait:other_version", reason=why)
     if signal.kind in SUPPORTING:
         return _alert("no_decay", f"{signal.kind} alone retrains only if performance fails too")
     if signal.severity == "warn":

@@ -18,12 +18,13 @@ from include.lifecycle.statistics.intervals import wilson
 from include.lifecycle.verdicts import Outcome, Verdict
 
 DATA_FAULT = "data_fault"
-NULL_JUMP = 0.10
-"""Share of nulls above training's (lower bound of its interval) that is a fault."""
+NULL_JUMP = 0.25
+"""Share of nulls above training's (lower bound of its interval) that is a fault, if hold-out windows did not show as much."""
 UNIT_FACTOR = 3.0
-"""Ratio of medians, up or down, that hints at another unit (feet for metres 3.28, Fahrenheit for Celsius about 3.8)."""
-SPREAD_FACTOR = 1.5
-"""Another unit also scales the interquartile range; a season shifts the median and leaves the spread."""
+"""Ratio of medians, up or down, that hints at another unit (feet for metres 3.28). Smaller ones show as drift."""
+SAME_FACTOR = 1.3
+"""Another unit scales every quantile alike, within this ratio; a season or a storm does not."""
+_QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 _GONE = 0.999
 
 
@@ -47,7 +48,7 @@ def _one(name: str, stored: ColumnProfile, values: NDArray[Any]) -> Verdict:
     nulls = int((~np.isfinite(numeric)).sum()) if numeric is not None else sum(value is None for value in values)
     share = nulls / len(values)
     evidence: dict[str, Any] = {"null_share": share, "reference_null_share": stored.null_share, "rows": len(values)}
-    fault = _null_fault(nulls, len(values), stored.null_share)
+    fault = _null_fault(nulls, len(values), stored)
     if fault is None and numeric is not None and isinstance(stored, NumericProfile):
         fault = _unit_fault(numeric[np.isfinite(numeric)], stored, evidence)
     if fault is None:
@@ -57,8 +58,9 @@ def _one(name: str, stored: ColumnProfile, values: NDArray[Any]) -> Verdict:
     return Verdict(check=check, outcome=Outcome.FAIL, reason=f"{name}: {reason}", evidence=evidence)
 
 
-def _null_fault(nulls: int, rows: int, expected: float) -> tuple[str, float, str] | None:
-    share, allowed = nulls / rows, expected + NULL_JUMP
+def _null_fault(nulls: int, rows: int, stored: ColumnProfile) -> tuple[str, float, str] | None:
+    share, expected = nulls / rows, stored.null_share
+    allowed = max(expected + NULL_JUMP, min(stored.null_share_bar, (1 + expected) / 2))
     if share >= _GONE and allowed < _GONE:
         return "missing", share - expected, f"the column is missing ({expected:.1%} nulls in training)"
     if (lower := wilson(nulls, rows, 0.99).lower) > allowed:
@@ -71,15 +73,13 @@ def _null_fault(nulls: int, rows: int, expected: float) -> tuple[str, float, str
 
 
 def _unit_fault(values: NDArray[np.float64], stored: NumericProfile, evidence: dict[str, Any]) -> tuple[str, float, str] | None:
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
-    spread = stored.quantile(0.75) - stored.quantile(0.25)
-    expected = stored.quantile(0.5)
-    if spread <= 0 or high <= low or abs(expected) < spread / 10 or median * expected <= 0:
-        return None  # no scale to compare: nearly constant, centred on zero, or of another sign
-    ratio, spreads = float(median / expected), float((high - low) / spread)
-    evidence |= {"median_ratio": ratio, "spread_ratio": spreads}
-    scaled = max(ratio, 1 / ratio) >= UNIT_FACTOR and max(spreads, 1 / spreads) >= SPREAD_FACTOR
-    if not scaled or (ratio > 1) != (spreads > 1):
+    found, expected = np.quantile(values, _QUANTILES), np.array([stored.quantile(level) for level in _QUANTILES])
+    if (found * expected <= 0).any():
+        return None  # zeros or another sign: no common factor to tell
+    ratios = found / expected
+    ratio = float(ratios[_QUANTILES.index(0.5)])
+    evidence["median_ratio"] = ratio
+    if max(ratio, 1 / ratio) < UNIT_FACTOR or ratios.max() / ratios.min() > SAME_FACTOR:
         return None
-    reason = f"median {median:.4g} against {expected:.4g} in training (x{ratio:.2g}, spread x{spreads:.2g}): another unit?"
+    reason = f"median {found[2]:.4g} against {expected[2]:.4g} in training, every quantile x{ratio:.2g}: another unit?"
     return "unit", abs(float(np.log(ratio))), reason

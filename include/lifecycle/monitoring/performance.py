@@ -1,7 +1,8 @@
 """Performance of one window on mature labels: skill lost against the hold-out, and calibration. Pure.
 
-Both fail on a bound, not on the estimate: skill lost L = 1 - s / s0 with s0 the hold-out's skill, its error by the delta method
-sqrt((e / s0)^2 + (s e0 / s0^2)^2); the lower bound of L stands on the ladder warn < act < concept. Formulas of s: skill.py.
+Both fail on a bound, not on the estimate. Skill lost is L = 1 - s / s0, with s0 the mean skill of k hold-out windows of the same
+length and d their deviation: a new window's L has the error sqrt(max(e, d)^2 + (s / s0)^2 d^2 / k) / s0 (delta method, e the
+window's own error) and Student's t with k - 1 degrees of freedom; its lower bound stands on the ladder warn < act < concept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from include.lifecycle.evaluation.metrics import metric_named
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.profile import PerformanceReference, Profile
-from include.lifecycle.monitoring.skill import Estimate, mean_gap, skill, time_blocks
+from include.lifecycle.monitoring.skill import FEWEST_BLOCKS, Estimate, mean_gap, skill, time_blocks
 from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
@@ -73,27 +74,30 @@ def _calibration(spec: ModelSpec, labelled: Labelled, gap: Estimate) -> Verdict:
 def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled, measured: Estimate) -> Verdict:
     metric, ladder = spec.objective.metric, spec.monitoring.performance
     check = f"{DECAY}:{metric}"
-    evidence: dict[str, Any] = {"skill": measured.value, "reference_skill": reference.skill, "rows": labelled.labels.size}
-    evidence |= {"value": metric_named(metric).score(labelled.labels, labelled.values), "reference_value": reference.value}
-    if reference.metric != metric or reference.skill < SMALLEST_SKILL or reference.skill_error is None:
-        return _unclear(check, f"the hold-out gives no basis: {reference.metric} skill {reference.skill:.3f}", **evidence)
-    lost = 1 - measured.value / reference.skill
-    error = np.hypot(measured.error / reference.skill, measured.value * reference.skill_error / reference.skill**2)
-    lower = lost - Estimate(lost, float(error), measured.blocks).margin(spec.evaluation.confidence)
-    if not np.isfinite(lower):
+    value = metric_named(metric).score(labelled.labels, labelled.values)
+    evidence: dict[str, Any] = {"value": value, "skill": measured.value, "rows": labelled.labels.size}
+    evidence |= {"reference_value": reference.value, "reference_skill": reference.skill, "deviation": reference.deviation}
+    if reference.metric != metric or reference.skill is None or reference.skill < SMALLEST_SKILL:
+        return _unclear(check, f"the hold-out's windows give no basis: {reference.metric} skill {reference.skill}", **evidence)
+    if not np.isfinite(measured.error):
         return _unclear(check, f"mature labels lie in {measured.blocks} blocks of time: too few for an interval", **evidence)
+    lost = _lost(reference, measured)
+    lower = lost.value - lost.margin(spec.evaluation.confidence)
     steps = (("concept", ladder.concept), ("act", ladder.act), ("warn", ladder.warn))
     severity = next((name for name, bar in steps if lower > bar), None)
-    evidence |= {
-        "effect": max(lost, 0.0),
-        "lower": lower,
-        "threshold": ladder.warn,
-        "severity": severity or "none",
-        "measure": metric,
-    }
-    words = f"{metric} {evidence['value']:.3f} against {reference.value:.3f} on the hold-out"
-    reason = f"{words}: {lost:.1%} of skill lost, at least {lower:.1%}"
+    evidence |= {"effect": max(lost.value, 0.0), "lower": lower, "threshold": ladder.warn, "severity": severity or "none"}
+    evidence["measure"] = metric
+    words = f"{metric} {value:.3f}, skill {measured.value:.3f} against {reference.skill:.3f} in hold-out windows"
+    reason = f"{words}: {lost.value:.1%} of skill lost, {f'at least {lower:.1%}' if lower > 0 else 'perhaps none'}"
     return Verdict(check=check, outcome=Outcome.FAIL if severity else Outcome.PASS, reason=reason, evidence=evidence)
+
+
+def _lost(reference: PerformanceReference, measured: Estimate) -> Estimate:
+    """Skill lost of one window, with the error of the module's formula; as many blocks as hold-out windows."""
+    expected, deviation = reference.skill or np.nan, reference.deviation
+    ratio = measured.value / expected
+    error = np.hypot(max(measured.error, deviation), ratio * deviation / np.sqrt(reference.windows)) / expected
+    return Estimate(1 - ratio, float(error), max(int(reference.windows), FEWEST_BLOCKS))
 
 
 def _unclear(check: str, reason: str, **evidence: Any) -> Verdict:

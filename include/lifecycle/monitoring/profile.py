@@ -52,10 +52,12 @@ class Null(Frozen):
 
 
 class ColumnProfile(Frozen):
-    """One watched column: rows and share of nulls in training, and its nulls by window size (rising `rows`)."""
+    """One watched column: rows and share of nulls in training, the share that hold-out windows hardly exceed, and the distance's
+    nulls by window size (rising `rows`)."""
 
     rows: int
     null_share: float
+    null_share_bar: float = 1.0
     nulls: list[Null] = []
 
     def null_for(self, rows: int) -> Null | None:
@@ -83,17 +85,21 @@ class CategoricalProfile(ColumnProfile):
 
 
 class PerformanceReference(Frozen):
-    """What the hold-out showed: objective metric, its skill (see performance.skill) with standard error (None: too few blocks),
-    Brier score and means."""
+    """What the hold-out showed: objective metric and Brier score over all of it, rate, mean prediction.
+
+    `skill` (skill.py) is the mean over hold-out windows of the monitored length, `deviation` their standard deviation, `windows`
+    how many independent ones there are: ranking within days is harder than across them, so windows are compared with windows.
+    """
 
     rows: int
     metric: str
     value: float
-    skill: float
-    skill_error: float | None
     brier_score: float
     rate: float
     mean_prediction: float
+    skill: float | None
+    deviation: float
+    windows: float
 
 
 class Profile(Frozen):

@@ -25,9 +25,10 @@ from include.lifecycle.monitoring.profile import (
     PerformanceReference,
     Profile,
 )
-from include.lifecycle.monitoring.skill import mean_gap, skill, time_blocks
+from include.lifecycle.monitoring.skill import skill_values
 from include.lifecycle.statistics.distances import Counts, NumericReference, jensen_shannon
 from include.lifecycle.statistics.null import (
+    FEWEST_WINDOWS,
     DrawnWindows,
     draw_windows,
     false_alarm_level,
@@ -45,6 +46,7 @@ Floats = NDArray[np.float64]
 SAMPLE_SIZE = 50_000
 NULL_ROWS = 20_000  # hold-out rows that windows are drawn from
 DRAWS = 200
+SKILL_DRAWS = 60
 FEWEST_DRAWS = 20
 SIZES = (1, 4)  # window sizes of the nulls, in multiples of monitoring.minimum_rows
 
@@ -60,6 +62,12 @@ class _Nulls:
         """Nulls of a column coded into `size` cells (-1 = null). `inside`: the reference contains the windows."""
         found = [self._one(rows, drawn, cells, size, distance, inside) for rows, drawn in sorted(self.drawn.items())]
         return [null for null in found if null is not None]
+
+    def share_bar(self, cells: NDArray[np.int64]) -> float:
+        """Share of nulls that a window of the hold-out exceeds with the level's probability, at most 1."""
+        drawn = self.drawn[min(self.drawn)]
+        shares = np.array([float((cells[chosen] < 0).mean()) for chosen in drawn.rows])
+        return min(null_threshold(shares, self.level, independent_windows(shares, drawn)), 1.0) if shares.any() else 0.0
 
     def _one(
         self,
@@ -148,6 +156,7 @@ def _numeric(train: Floats, holdout: Floats, nulls: _Nulls, *, inside: bool = Fa
     stored = NumericProfile(
         rows=train.size,
         null_share=1 - finite.size / train.size,
+        null_share_bar=nulls.share_bar(cells),
         mean=float(finite.mean()),
         std=float(finite.std()),
         quantiles=[float(value) for value in np.quantile(finite, QUANTILE_LEVELS)],
@@ -173,27 +182,44 @@ def _categorical(train: pandas.Series[str], holdout: NDArray[np.object_], nulls:
     usable = bool(counts) and bool((cells >= 0).any())
     null_share = 1 - sum(counts.values()) / texts.size
     found = nulls.of(cells, len(names), lambda seen: jensen_shannon(expected, seen)) if usable else []
-    return CategoricalProfile(rows=texts.size, null_share=null_share, counts=counts, nulls=found)
+    return CategoricalProfile(
+        rows=texts.size, null_share=null_share, null_share_bar=nulls.share_bar(cells), counts=counts, nulls=found
+    )
 
 
 def _performance(spec: ModelSpec, holdout: pandas.DataFrame, times: Floats, predictions: Floats) -> PerformanceReference | None:
     labels = numbers(holdout[spec.data.target])
     known = np.isfinite(labels)
-    if spec.objective.task != "binary_classification" or np.unique(labels[known]).size < 2:
+    labels, guesses = labels[known], predictions[known]
+    if spec.objective.task != "binary_classification" or np.unique(labels).size < 2:
         return None
-    labels, guesses, times = labels[known], predictions[known], times[known]
-    blocks = time_blocks(times, float(times.min()), float(times.max() - times.min()) + 1.0)
-    measured = skill(spec.objective.metric, labels, guesses, blocks)
+    expected, deviation, windows = _window_skills(spec, labels, guesses, times[known])
     return PerformanceReference(
         rows=labels.size,
         metric=spec.objective.metric,
         value=metric_named(spec.objective.metric).score(labels, guesses),
-        skill=measured.value,
-        skill_error=measured.error if np.isfinite(measured.error) else None,
         brier_score=metric_named("brier_score").score(labels, guesses),
         rate=float(labels.mean()),
-        mean_prediction=mean_gap(labels, guesses, blocks).value + float(labels.mean()),
+        mean_prediction=float(guesses.mean()),
+        skill=expected,
+        deviation=deviation,
+        windows=windows,
     )
+
+
+def _window_skills(spec: ModelSpec, labels: Floats, predictions: Floats, times: Floats) -> tuple[float | None, float, float]:
+    """Mean and deviation of skill over hold-out windows, and how many independent ones; no mean when there are too few."""
+    drawn = draw_windows(times, spec.monitoring.window, rows=labels.size, draws=SKILL_DRAWS, seed=spec.training.seed)
+    values = np.full(len(drawn.rows), np.nan)
+    for place, chosen in enumerate(drawn.rows):
+        held = labels[chosen]
+        if 0 < held.sum() < held.size:
+            score = metric_named(spec.objective.metric).score(held, predictions[chosen])
+            values[place] = skill_values(spec.objective.metric, np.array([score]), np.array([held.mean()]))[0]
+    some = values[np.isfinite(values)]
+    if some.size < FEWEST_DRAWS or drawn.disjoint < FEWEST_WINDOWS:
+        return None, 0.0, drawn.disjoint
+    return float(some.mean()), float(some.std(ddof=1)), independent_windows(values, drawn)
 
 
 def _moment(at: float) -> datetime:

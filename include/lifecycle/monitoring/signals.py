@@ -73,6 +73,7 @@ def standings(history: Sequence[tuple[Window, Sequence[Verdict]]], confirm: Conf
 
 def _standing(cause: str, seen: Sequence[tuple[Window, Verdict]]) -> Standing:
     failed = [(window, verdict) for window, verdict in seen if verdict.failed]
+    failed = [pair for pair in failed if _direction(pair[1]) == _direction(failed[0][1])]
     return Standing(
         cause=cause,
         failing=seen[0][1].failed,
@@ -82,6 +83,11 @@ def _standing(cause: str, seen: Sequence[tuple[Window, Verdict]]) -> Standing:
         last_failed=failed[0][0].end if failed else None,
         newest_failure=failed[0][1] if failed else None,
     )
+
+
+def _direction(verdict: Verdict) -> bool:
+    """Too high or too low: a gap that changes its sign confirms nothing."""
+    return float(verdict.evidence.get("gap", 0.0)) >= 0
 
 
 def refresh_signals(

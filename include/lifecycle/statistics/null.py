@@ -18,7 +18,7 @@ Rows = NDArray[np.int64]
 QUARTER = timedelta(days=365.25 / 4)
 LARGEST_LEVEL = 0.5
 TAIL = 0.25
-FEWEST_EXCESSES = 4.0
+FEWEST_EXCESSES = FEWEST_WINDOWS = 4.0
 FEWEST_ROWS = 30
 """A drawn window is lengthened until it holds so many rows: live windows with fewer are never tested."""
 
@@ -87,19 +87,22 @@ def _one_window(order: Rows, edges: Rows, start: int, blocks: int, rows: int, ge
 
 
 def independent_windows(distances: Floats, drawn: DrawnWindows) -> float:
-    """How many independent windows k the draws are worth: disjoint ones x (1 - r) / (1 + r), r the correlation of neighbouring
-    windows' mean distances (Bartlett 1935; its bias in short series put right by Kendall 1954), within [0, 0.95]; at least 2."""
+    """How many independent windows k the draws are worth: disjoint ones x (1 - r) / (1 + r), with r the correlation of
+    neighbouring windows' mean distances (Bartlett 1935; bias in short series put right by Kendall 1954), within [0, 0.95].
+
+    At least 4: with fewer, the bound of `null_threshold` would be no bound at all; strongly correlated days overspend a little.
+    """
     by_start: dict[int, list[float]] = {}
     for start, distance in zip(drawn.starts, distances, strict=True):
         by_start.setdefault(start, []).append(float(distance))
-    means = {start: float(np.mean(values)) for start, values in by_start.items()}
+    means = {start: mean for start, values in by_start.items() if np.isfinite(mean := float(np.mean(values)))}
     pairs = [
         (mean, means[start + drawn.blocks_per_window])
         for start, mean in means.items()
         if start + drawn.blocks_per_window in means
     ]
     correlation = _correlation(pairs)
-    return max(2.0, drawn.disjoint * (1 - correlation) / (1 + correlation))
+    return max(FEWEST_WINDOWS, drawn.disjoint * (1 - correlation) / (1 + correlation))
 
 
 def _correlation(pairs: Sequence[tuple[float, float]]) -> float:

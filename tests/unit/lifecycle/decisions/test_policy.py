@@ -61,6 +61,9 @@ SCORES = signal("prediction_drift", id=9, severity="warn", effect=0.6)
         ([signal()], RetrainingState(last_request_at=NOW - 9 * DAY, fruitless=2), "suggest", "suggest"),
         ([signal()], RetrainingState(trainings_this_month=4), "refuse", "refuse:budget"),
         ([signal()], RetrainingState(trainings_this_month=3), "retrain", "retrain"),
+        ([signal()], RetrainingState(champion=2), "wait", "wait:other_version"),
+        ([signal()], RetrainingState(champion=1), "retrain", "retrain"),
+        ([FAULT], RetrainingState(champion=2), "alert", "alert:data_fault"),
         ([signal()], RetrainingState(open_request="training request 3 is open"), "refuse", "refuse:open_request"),
         ([signal()], RetrainingState(open_rollout="rollout 2 is running"), "refuse", "refuse:open_rollout"),
         ([signal()], RetrainingState(spent={"decay:calibration_gap": 0.11}), "refuse", "refuse:spent"),
@@ -109,6 +112,8 @@ def test_drift_joins_a_decay_of_the_same_version_only():
 def test_the_worst_decay_leads():
     ranking = signal("decay:roc_auc", id=2, severity="concept", effect=0.3)
     assert decide_retraining([signal(effect=0.9), ranking], CALM, SPEC, NOW).primary == 2
+    lasting = signal(windows_failed=5)
+    assert decide_retraining([lasting, ranking], CALM, SPEC, NOW).primary == 1
 
 
 def test_cooldown_doubles_and_stops_doubling():

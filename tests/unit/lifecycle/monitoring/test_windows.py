@@ -141,6 +141,16 @@ def test_a_standing_spans_its_failed_windows_and_tells_the_newest():
     assert found.evidence()["reason"] == "0 old"
 
 
+def test_a_gap_that_changes_its_sign_confirms_nothing():
+    gaps = [0.2, -0.2, 0.1]
+    windows = [
+        (window, [verdicts[0].model_copy(update={"evidence": {"gap": gap}})])
+        for (window, verdicts), gap in zip(history("fff", "decay:calibration_gap"), gaps, strict=True)
+    ]
+    (found,) = standings(windows, CONFIRM)
+    assert found.windows_failed == 2
+
+
 def test_inconclusive_and_foreign_checks_have_no_standing():
     assert standings(history("iii") + history("f", "labels"), CONFIRM) == []
 
