@@ -63,6 +63,8 @@ class RankMetric(Metric):
 
     def resample(self, y: Floats, p: Floats, codes: Codes, weights: Floats) -> Floats:
         """See Metric.resample; one pass over the rows, sorted once, per resample."""
+        if len(y) == 0:
+            return np.full(len(weights), np.nan)
         order = np.argsort(-p, kind="stable")
         positive, block, ends = y[order], codes[order], _group_ends(p[order])
         return np.array([self._value(row[block], positive, ends) for row in weights])
