@@ -144,6 +144,28 @@ def test_gateway_down_is_retryable_and_a_restart_brings_the_traffic_back(place, 
     assert target.apply(traffic({1: 100}, servers, None)) == 2
 
 
+def test_rotation_of_the_access_log_loses_no_line(place, stack, monkeypatch):
+    rt, target = place
+    from include.lifecycle.rollout import reconcile
+    from include.lifecycle.rollout.access_log import end_of, read_lines
+
+    target.apply(traffic({1: 100}, {1: serve(rt, target, 1)}, 1))
+    monkeypatch.setattr(reconcile, "LOG_BYTES", 1)
+    log, lines = rt.settings.gateway_log, []
+    position = end_of(log)
+    with Clients(stack.port, PATH, pause=0.005) as clients:
+        for _ in range(3):
+            time.sleep(0.7)
+            assert reconcile.reconcile(rt, []) == ["gateway: access log rotated"]
+            for _ in range(20):
+                found, position = read_lines(log, position)
+                lines += found
+                time.sleep(0.05)
+    time.sleep(0.6)
+    lines += read_lines(log, position)[0]
+    assert len(lines) == sum(clients.codes.values())
+
+
 def test_kill_of_the_only_canary_server_fails_no_client(place, stack):
     rt, target = place
     servers = {version: serve(rt, target, version) for version in (1, 2)}

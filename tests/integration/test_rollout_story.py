@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from include.lifecycle.database import transaction
+from include.lifecycle.errors import GateFailedError
 from include.lifecycle.loading import load_model
 from include.lifecycle.registry.client import alias_version, champion_version, ensure_experiment, registry_client
 from include.lifecycle.rollout.driver import drive_once
@@ -19,6 +20,7 @@ from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.spec import RolloutSection
 from include.lifecycle.tables import candidates, rollouts
+from include.serving.version_folder import write_manifest
 from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version
 from tests.unit.serving.folders import build_folder, one_row, request_body
 
@@ -98,6 +100,29 @@ def test_first_version_then_canary_to_promotion_then_rollback(place, stack, spec
     assert (target.read_back(MODEL), set(target.servers(MODEL))) == ({1: 100}, {1})
     acts = [(row["act"], row["phase"]) for row in reversed(rt.ledger.read(MODEL, kind="rollout")) if row["version_after"] == 2]
     assert acts.count(("shift_traffic", "done")) == 3
+
+
+def test_wrong_golden_answers_are_refused_before_any_traffic(stack, make_runtime, spec):
+    rt = make_runtime(**stack.environment)
+    folder = rt.storage.served(MODEL, 4)
+    build_folder(folder, "onnx", 4)
+    golden = json.loads((folder / "golden.json").read_text())
+    golden["predictions"][0] += 0.01
+    (folder / "golden.json").write_text(json.dumps(golden))
+    digest = write_manifest(folder)
+    alone = {"champion_of": lambda rt, model: None, "withdraw": lambda *given, **named: None}
+    hands = replace(usual_hands(rt), materialise=lambda rt, model, version: (folder, digest), **alone)
+    candidate = {"model": MODEL, "version": 4, "verdict": "pass", "created_at": rt.clock.now()}
+    with transaction(rt.engine) as connection:
+        connection.execute(candidates.insert().values(candidate))
+    run = RunContext(model=MODEL, run_id="wrong", task="check_serving")
+    planned = plan_rollout(spec, rt, run, hands=hands)
+    for _ in range(2):
+        with pytest.raises(GateFailedError, match=r"largest difference 0\.01"):
+            check_serving(spec, rt, run, planned, hands=hands)
+    assert drive_once(rt, planned.rollout_id, "test", hands=hands).state == "refused"
+    assert (hands.target.servers(MODEL), hands.target.read_back(MODEL)) == ({}, {})
+    assert rt.ledger.read(MODEL, kind="gate")[0]["verdict"] == "fail"
 
 
 @pytest.mark.parametrize(("behaviour", "check"), [({"fail": 0.5}, "error_rate"), ({"delay_ms": 80}, "latency")])

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError, URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.rollout.envoy_config import ASSIGNED, ROUTES
@@ -20,13 +20,18 @@ class EnvoyAdmin:
 
     url: str
 
-    def get(self, path: str) -> bytes:
+    def get(self, path: str, *, method: str = "GET") -> bytes:
         """Body of one admin page; SourceUnavailableError when Envoy does not answer."""
+        request = Request(f"{self.url}{path}", method=method)  # noqa: S310 - loopback address from settings
         try:
-            with urlopen(f"{self.url}{path}", timeout=_TIMEOUT) as response:  # noqa: S310 - loopback address from settings
+            with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310
                 return bytes(response.read())
         except (HTTPError, URLError, OSError) as problem:
             raise SourceUnavailableError(f"gateway admin {self.url}{path} did not answer: {problem}") from problem
+
+    def reopen_logs(self) -> None:
+        """Have Envoy open its access log by name again, after the file was renamed."""
+        self.get("/reopen_logs", method="POST")
 
     def routes_version(self) -> str | None:
         """`version_info` of the route table in force, None before the first one."""

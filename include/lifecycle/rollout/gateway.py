@@ -5,6 +5,7 @@ Adding: endpoints and clusters first, wait until they are warm, then routes. Rem
 
 from __future__ import annotations
 
+import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from include.lifecycle.errors import GatewayRejectedError
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.envoy_bootstrap import render_bootstrap
 from include.lifecycle.rollout.envoy_config import (
+    cluster_name,
     eds_file,
     render_clusters,
     render_endpoints,
@@ -131,19 +133,19 @@ class _Files:
 
     @classmethod
     def read(cls, directory: Path) -> _Files:
+        """Remember all files and the cluster definitions among them."""
         paths = [*directory.glob("?ds.json"), *directory.glob("eds-*.json")]
         cds = json.loads((directory / "cds.json").read_text(encoding="utf-8"))
         return cls({path: path.read_bytes() for path in paths}, {one["name"]: one for one in cds["resources"]})
 
     def put_back(self) -> None:
+        """Write the old content again: routes before what they no longer need."""
         order = sorted(self.contents, key=lambda path: (path.name.startswith("cds"), path.name.startswith("eds")))
         for path in order:
             write_whole(path, self.contents[path])
 
 
 def _with_traffic(rows: Sequence[DesiredTraffic]) -> set[str]:
-    from include.lifecycle.rollout.envoy_config import cluster_name
-
     return {cluster_name(row.model, version) for row in rows for version, weight in row.weights.items() if weight}
 
 
@@ -154,8 +156,6 @@ def _put(path: Path, resources: list[Any], version: str) -> None:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """One writer at a time, over all processes of this machine."""
-    import fcntl
-
     with (directory / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

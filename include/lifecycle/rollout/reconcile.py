@@ -20,6 +20,7 @@ from include.lifecycle.errors import LifecycleError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.rollout.driver import close_rollout, drive_once
 from include.lifecycle.rollout.effects import Hands, usual_hands
+from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.lease import open_rollout
 from include.lifecycle.rollout.states import Plan, State
 from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
@@ -27,6 +28,7 @@ from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import rollouts
 
 ORPHAN_SECONDS = 600  # a server that no row wants is stopped when it is older
+LOG_BYTES = 200_000_000  # the gateway's access log is rotated beyond this
 _GRACE = timedelta(hours=2)
 
 
@@ -43,7 +45,17 @@ def reconcile(rt: Runtime, specs: Iterable[str], *, hands: Hands | None = None) 
         one = _Model(rt, used, model)
         for act in (one.aliases, one.servers, one.traffic, one.orphans):
             said += _trying(model, act)
-    return said
+    return said + _trying("gateway", partial(_rotate, rt))
+
+
+def _rotate(rt: Runtime) -> list[str]:
+    """Rename a large access log and keep one old one: readers follow the file by its inode."""
+    log = rt.settings.gateway_log
+    if not log.exists() or log.stat().st_size < LOG_BYTES:
+        return []
+    log.replace(log.with_name(f"{log.name}.1"))
+    EnvoyAdmin(rt.settings.gateway_admin_url).reopen_logs()
+    return ["access log rotated"]
 
 
 def _trying(what: str, act: Callable[[], Iterable[str]]) -> list[str]:

@@ -13,11 +13,14 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 
+from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError, SourceUnavailableError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout, ServingCheck
 from include.lifecycle.rollout.driver import close_rollout
 from include.lifecycle.rollout.effects import Hands, usual_hands
+from include.lifecycle.rollout.lease import rollout_row
+from include.lifecycle.rollout.states import State
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
@@ -36,6 +39,7 @@ def check_serving(
     """
     if planned.rollout_id is None or planned.version is None:
         raise GateFailedError(f"{spec.name}: there is no rollout to check: {planned.reason}")
+    _refuse_closed(rt, planned.rollout_id)
     used = hands or usual_hands(rt)
     try:
         result = _try_out(rt, spec.name, planned.version, used)
@@ -47,6 +51,13 @@ def check_serving(
         close_rollout(rt, planned.rollout_id, f"{run.actor}:{run.run_id}", reason, hands=used)
         raise GateFailedError(f"version {planned.version} of {spec.name} is refused: {result.verdict.reason}")
     return result
+
+
+def _refuse_closed(rt: Runtime, rollout_id: int) -> None:
+    with transaction(rt.engine) as connection:
+        row = rollout_row(connection, rollout_id)
+    if not State(row["state"]).is_open:
+        raise GateFailedError(f"rollout {rollout_id} of {row['model']} is closed as {row['state']}: {row['reason']}")
 
 
 def _try_out(rt: Runtime, model: str, version: int, hands: Hands) -> ServingCheck:

@@ -38,6 +38,8 @@ Act = Literal["wait", "shift_traffic", "promote", "confirm", "roll_back", "hold"
 
 
 class _Plain(BaseModel):
+    """Base of what the row stores: frozen, JSON-plain."""
+
     model_config = ConfigDict(frozen=True)
 
 

@@ -20,9 +20,10 @@ from include.lifecycle.errors import GateFailedError, GatewayRejectedError, Life
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.gateway import Gateway
 from include.lifecycle.rollout.targets.base import Guard
-from include.lifecycle.rollout.targets.supervisor import RUNNING, Supervisor
+from include.lifecycle.rollout.targets.supervisor import ALIVE, RUNNING, Supervisor
 from include.lifecycle.rollout.traffic import DesiredTraffic, mark_applied, read_all, read_desired, write_desired
 from include.lifecycle.runtime import Runtime
+from include.lifecycle.tables import desired_traffic
 
 START_SECONDS = 60.0
 DRAIN_SECONDS = 1.0
@@ -58,7 +59,7 @@ class EmbeddedTarget:
         supervisor.conf_dir.mkdir(parents=True, exist_ok=True)
         log_dir.mkdir(parents=True, exist_ok=True)
         with _locked(supervisor.conf_dir / ".lock"):
-            port = self._port_of(name) or self._free_port()
+            port = self._own_port(name) or self._free_port()
             supervisor.add(name, self._program(name, folder, digest, port, log_dir))
         self._wait_ready(name, port)
         return port
@@ -118,8 +119,6 @@ class EmbeddedTarget:
 
     def _undo(self, stored: DesiredTraffic, before: DesiredTraffic | None) -> None:
         """Take a refused intent back, unless somebody stored a newer one: it would be refused again with every other model's."""
-        from include.lifecycle.tables import desired_traffic
-
         with transaction(self.rt.engine) as connection:
             lock_model(connection, stored.model)
             now = read_desired(connection, stored.model)
@@ -154,6 +153,12 @@ class EmbeddedTarget:
         }
         body = "\n".join(f"{key}={value.replace('%', '%%')}" for key, value in lines.items())
         return f"; port={port}\n[program:{name}]\n{body}\n"
+
+    def _own_port(self, name: str) -> int | None:
+        """The port that the program has; None when a stranger took it while the program was down."""
+        port = self._port_of(name)
+        usable = port is not None and (self.supervisor.state(name) in ALIVE or _is_free(port))
+        return port if usable else None
 
     def _port_of(self, name: str) -> int | None:
         path = self.supervisor.conf_file(name)

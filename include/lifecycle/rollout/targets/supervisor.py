@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault, ProtocolError, ServerProxy
 
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.storage import write_whole
 
 _BAD_NAME, _NOT_RUNNING, _ALREADY_STARTED, _ALREADY_ADDED = 10, 70, 60, 90
 RUNNING = "RUNNING"
-_ALIVE = (RUNNING, "STARTING", "BACKOFF")
+ALIVE = (RUNNING, "STARTING", "BACKOFF")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Supervisor:
         with self._calls() as calls:
             calls.reloadConfig()
             _ignoring(_ALREADY_ADDED, calls.addProcessGroup, name)
-            if self.state(name) not in _ALIVE:
+            if self.state(name) not in ALIVE:
                 _ignoring(_ALREADY_STARTED, calls.startProcess, name, False)
 
     def remove(self, name: str) -> None:
@@ -67,7 +67,7 @@ class Supervisor:
         transport = SupervisorTransport(None, None, f"unix://{self.socket}")
         try:
             yield ServerProxy("http://127.0.0.1", transport=transport).supervisor
-        except (OSError, http.client.HTTPException) as problem:
+        except (OSError, http.client.HTTPException, Fault, ProtocolError) as problem:
             raise SourceUnavailableError(f"supervisord at {self.socket} did not answer: {problem}") from problem
         finally:
             transport.close()
