@@ -5,7 +5,6 @@ Two forms: `{expect_column_values_to_be_between: {column: distance, min_value: 1
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.data.findings import Finding, plain
@@ -45,7 +44,8 @@ def run_expectations(expectations: list[Expectation], frame: pd.DataFrame) -> li
     """Run all on one table, in memory and without any context on disk; one Finding each, in order."""
     if not expectations:
         return []
-    gx = _library()
+    import great_expectations as gx
+
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
     batch = (
@@ -56,13 +56,6 @@ def run_expectations(expectations: list[Expectation], frame: pd.DataFrame) -> li
     )
     format_ = {"result_format": "SUMMARY", "partial_unexpected_count": _EXAMPLES}
     return [_finding(batch.validate(expectation, result_format=format_).to_json_dict()) for expectation in expectations]
-
-
-def _library() -> Any:
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")  # read at import; the stage tells nobody outside
-    import great_expectations
-
-    return great_expectations
 
 
 def _name_and_arguments(declared: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -94,7 +87,8 @@ def _build(name: str, arguments: dict[str, Any]) -> Expectation:
 
 
 def _known() -> dict[str, type[Expectation]]:
-    module = _library().expectations
+    import great_expectations.expectations as module
+
     classes = (getattr(module, name) for name in dir(module) if name.startswith("Expect"))
     return {cls.expectation_type: cls for cls in classes if isinstance(getattr(cls, "expectation_type", None), str)}
 
