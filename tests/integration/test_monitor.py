@@ -109,6 +109,21 @@ def test_labels_that_mature_append_a_revision(world, watch):
     assert watch(late).windows == []
 
 
+def test_hourly_windows_wait_a_day_for_their_labels(world, watch):
+    hourly = make_spec(monitoring={"window": "1h", "minimum_rows": 10, "minimum_labels": 10}, labels={"mature_after": "24h"})
+    rt = world(LIVE + timedelta(hours=6))
+    frame = serve(rt, days=1)
+    watch(rt, spec=hourly)
+    assert len(rows_of(rt, windows)) == 6
+    waiting = world(LIVE + timedelta(hours=12))
+    assert len(watch(waiting, spec=hourly).windows) == 6
+    add_outcomes(rt, frame, LIVE + timedelta(hours=25))
+    later = world(LIVE + timedelta(hours=28))
+    watch(later, spec=hourly)
+    mature = [row["window_start"] for row in rows_of(later, windows) if row["mature_rows"]]
+    assert mature == [LIVE + timedelta(hours=hour) for hour in range(4)]
+
+
 def test_the_newest_known_label_wins(world, watch):
     rt = world(LIVE + 2 * DAY)
     frame = serve(rt, days=1)

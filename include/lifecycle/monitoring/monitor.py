@@ -22,12 +22,13 @@ from include.lifecycle.monitoring.profile import Profile, read_profile
 from include.lifecycle.monitoring.report import write_report
 from include.lifecycle.monitoring.signals import refresh_signals, standings
 from include.lifecycle.monitoring.windows import (
-    NEWEST,
     Measured,
     Window,
+    expects_news,
     finished_windows,
     is_due,
-    is_settled,
+    look_back,
+    neighbours,
     newest_revisions,
     newest_version,
     read_measured,
@@ -64,13 +65,14 @@ def monitor_model(
     """
     now, read = rt.clock.now(), profiles or (lambda version: _registered_profile(rt, spec.name, version))
     known: dict[int, Profile | None] = {}
+    seen = look_back(spec.monitoring.window, spec.labels.mature_after)
     look = _look(spec, rt, url, now, lambda version: known.setdefault(version, _profile_or_none(read, version)))
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         stored = [found for row in look.rows if (found := store_window(connection, row)) is not None]
         champion = connection.execute(select(desired_traffic.c.champion).where(desired_traffic.c.model == spec.name)).scalar()
         version = champion if champion is not None else newest_version(connection, spec.name)
-        history: list[RowMapping] = [] if version is None else newest_revisions(connection, spec.name, version, NEWEST)
+        history: list[RowMapping] = [] if version is None else newest_revisions(connection, spec.name, version, seen)
         opened = []
         if version is not None:
             standing = standings([_judged(row) for row in history], spec.retraining.confirm)
@@ -89,25 +91,40 @@ def monitor_model(
 
 
 def _look(spec: ModelSpec, rt: Runtime, url: URL, now: datetime, profile_of: Callable[[int], Profile | None]) -> _Look:
-    windows = finished_windows(now, spec.monitoring.window)
+    mature_after = spec.labels.mature_after
+    windows = finished_windows(now, spec.monitoring.window, look_back(spec.monitoring.window, mature_after))
     with transaction(rt.engine) as connection:
         measured = read_measured(connection, spec.name, windows[0].start)
-    mature_after = spec.labels.mature_after
-    left = [w for w in windows if not is_settled(w, [m for (of, _), m in measured.items() if of == w], mature_after)]
-    if not left:
-        return _Look([], None, [])
-    since, until = left[0].start, left[-1].end
+    by_window: dict[Window, list[Measured]] = {}
+    for (window, _), one in measured.items():
+        by_window.setdefault(window, []).append(one)
+    worth = [window for window in windows if expects_news(window, by_window.get(window, []), mature_after, now)]
+    found = _Look([], None, [])
+    for part in neighbours(worth):
+        found = _look_at(spec, rt, url, now, part, measured, profile_of, found)
+    return found
+
+
+def _look_at(
+    spec: ModelSpec,
+    rt: Runtime,
+    url: URL,
+    now: datetime,
+    part: Sequence[Window],
+    measured: dict[tuple[Window, int], Measured],
+    profile_of: Callable[[int], Profile | None],
+    found: _Look,
+) -> _Look:
+    """Add to `found` what neighbouring windows show: one read of the log, one of the labels."""
+    since, until = part[0].start, part[-1].end
+    rows, reportable, notes = list(found.rows), found.reportable, list(found.notes)
     with open_log(spec, rt.storage.predictions(spec.name), since, until) as log:
-        due_rows, notes = log.identities(), list[Verdict]()
-        labels = _labels(spec, rt, url, (since, until), now, notes) if due_rows[0].size else Labels({}, np.empty(0))
-        due = _due(left, due_rows, labels, measured, now=now, spec=spec)
-        rows, reportable = [], None
-        for window, version in due:
-            predictions = log.read(version, window)
-            row = measure_window(
-                spec, profile_of(version), predictions, labelled_predictions(predictions, labels), now=now, notes=notes
-            )
-            last = measured.get((window, version))
+        identities = log.identities()
+        labels = _labels(spec, rt, url, (since, until), now, notes) if identities[0].size else Labels({}, np.empty(0))
+        for window, version in _due(part, identities, labels, measured, now=now, spec=spec):
+            predictions, last = log.read(version, window), measured.get((window, version))
+            labelled = labelled_predictions(predictions, labels)
+            row = measure_window(spec, profile_of(version), predictions, labelled, now=now, notes=notes)
             rows.append(row | {"revision": last.revision + 1 if last else 1})
             if last is None and predictions.rows >= spec.monitoring.minimum_rows:
                 reportable = _fuller(reportable, predictions)
@@ -183,7 +200,7 @@ def _report(spec: ModelSpec, rt: Runtime, look: _Look, known: dict[int, Profile 
     if window is None or profile is None:
         return []
 
-    def write() -> list[Verdict]:
+    def _write() -> list[Verdict]:
         path = write_report(spec, rt.storage, profile, window)
         of = (windows_table.c.model == spec.name) & (windows_table.c.version == window.version)
         at = windows_table.c.window_start == window.window.start
@@ -191,4 +208,4 @@ def _report(spec: ModelSpec, rt: Runtime, look: _Look, known: dict[int, Profile 
             connection.execute(update(windows_table).where(of, at).values(report=str(path)))
         return [Verdict(check="report", outcome=Outcome.PASS, reason="written", evidence={"path": str(path)})]
 
-    return guarded("report", write)
+    return guarded("report", _write)

@@ -5,7 +5,6 @@ Nothing is decided by it: the judged numbers are drift.py's, by the same definit
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,6 @@ def write_report(spec: ModelSpec, storage: Storage, profile: Profile, window: Pr
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     random = np.random.default_rng(seed)
     numeric = [name for name in profile.numeric if name in profile.samples and np.isfinite(numbers(window.features[name])).any()]
     categorical = [name for name, stored in profile.categorical.items() if stored.counts and name in window.features]

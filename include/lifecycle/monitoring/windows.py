@@ -5,6 +5,8 @@ A window is measured when it has ended, and again (a new revision, no rewrite) w
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,8 +17,9 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from include.lifecycle.tables import windows as table
 
 NEWEST = 14
-"""Windows that one run looks back on; older ones are left as they were measured."""
+"""Windows that one run looks back on, besides those whose labels are still to mature."""
 
+LATE_WINDOWS = 2  # rows, and labels that were due, may come so many windows late
 LATE_ROWS = 0.02  # share of rows that came late and make a window worth measuring again
 NEW_LABELS = 0.2  # share of rows whose labels matured since
 LAST_LABELS = 0.01  # the same once every label had time to mature
@@ -46,6 +49,11 @@ class Measured:
     measured_at: datetime
 
 
+def look_back(length: timedelta, mature_after: timedelta) -> int:
+    """How many windows a run looks back on: NEWEST, and as many as end before the labels of the oldest are mature."""
+    return NEWEST + math.ceil(mature_after / length)
+
+
 def finished_windows(now: datetime, length: timedelta, count: int = NEWEST) -> list[Window]:
     """The newest `count` windows that ended by `now`, oldest first, aligned to whole multiples of `length` since 1970."""
     last = (now - _EPOCH) // length
@@ -63,10 +71,25 @@ def read_measured(connection: Connection, model: str, since: datetime) -> dict[t
     }
 
 
-def is_settled(window: Window, versions: list[Measured], mature_after: timedelta) -> bool:
-    """Whether nothing more is expected: each version was measured two windows after its last label had to be mature."""
-    settled_at = window.end + mature_after + 2 * window.length
-    return bool(versions) and all(measured.measured_at >= settled_at for measured in versions)
+def expects_news(window: Window, versions: Sequence[Measured], mature_after: timedelta, now: datetime) -> bool:
+    """Whether it is worth reading a window: late rows or mature labels may have come since each version was measured."""
+    if not versions:
+        return True
+    seen, late = min(measured.measured_at for measured in versions), LATE_WINDOWS * window.length
+    rows_may_come = seen < window.end + late
+    labels_may_come = now >= window.start + mature_after and seen < window.end + mature_after + late
+    return rows_may_come or labels_may_come
+
+
+def neighbours(windows: Sequence[Window]) -> list[list[Window]]:
+    """Split windows (oldest first) where one is left out: each part is read from the log at once."""
+    parts: list[list[Window]] = []
+    for window in windows:
+        if parts and parts[-1][-1].end == window.start:
+            parts[-1].append(window)
+        else:
+            parts.append([window])
+    return parts
 
 
 def is_due(window: Window, rows: int, mature_rows: int, last: Measured | None, *, now: datetime, mature_after: timedelta) -> bool:

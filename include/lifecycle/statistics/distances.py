@@ -65,7 +65,7 @@ class NumericReference:
         left, right, size = points[:-1], points[1:], self._centred.size
         knot_areas = self._area(self._centred)
 
-        def distance(counts: Counts) -> float:
+        def _distance(counts: Counts) -> float:
             share = np.cumsum(counts) / counts.sum()
             level = share[:-1]
             crossing = np.clip(np.ceil(level * size - 1e-9).astype(np.int64) - 1, 0, size - 1)
@@ -79,7 +79,7 @@ class NumericReference:
             after_last = reference_mean - points[-1] + areas[-1]
             return max(float(before_first + between.sum() + after_last), 0.0) / self.scale
 
-        return distance
+        return _distance
 
     def distance(self, sample: Floats) -> float:
         """Normed Wasserstein distance to `sample`: W1 / max(std(reference), 1e-3). NaN when nothing finite is in it."""

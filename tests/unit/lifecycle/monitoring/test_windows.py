@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from include.lifecycle.monitoring.labels import labelled_predictions, mature_labels
 from include.lifecycle.monitoring.predictions import microseconds, open_log
 from include.lifecycle.monitoring.signals import standings
-from include.lifecycle.monitoring.windows import Measured, Window, finished_windows, is_due, is_settled
+from include.lifecycle.monitoring.windows import Measured, Window, expects_news, finished_windows, is_due, look_back, neighbours
 from include.lifecycle.verdicts import Outcome, Verdict
 from tests.unit.lifecycle.monitoring.examples import START, as_predictions, log_lines, make_spec, make_table, write_log
 
@@ -54,11 +54,28 @@ def test_what_is_due(rows, mature, last, hours, due):
     assert is_due(WINDOW, rows, mature, before, now=NOW + hours * HOUR, mature_after=6 * HOUR) is due
 
 
-def test_a_window_settles_two_windows_after_its_labels():
-    early, late = Measured(1, 5, 5, NOW + 2 * DAY), Measured(1, 5, 5, NOW + 2 * DAY + 6 * HOUR)
-    assert not is_settled(WINDOW, [], 6 * HOUR)
-    assert not is_settled(WINDOW, [late, early], 6 * HOUR)
-    assert is_settled(WINDOW, [late, late], 6 * HOUR)
+@pytest.mark.parametrize(
+    ("seen_after", "now_after", "news"),
+    [
+        (None, 0, True),  # never measured
+        (1, 24, True),  # late rows may have come
+        (48, 72, False),  # rows are in, no label is mature before 5 days
+        (48, 5 * 24, True),
+        (5 * 24, 7 * 24, True),
+        (8 * 24 - 1, 9 * 24, True),
+        (8 * 24, 9 * 24, False),  # settled
+    ],
+)
+def test_when_a_window_is_worth_reading(seen_after, now_after, news):
+    versions = [] if seen_after is None else [Measured(1, 5, 5, NOW + seen_after * HOUR), Measured(1, 5, 5, NOW + 30 * DAY)]
+    assert expects_news(WINDOW, versions, 6 * DAY, NOW + now_after * HOUR) is news
+
+
+def test_windows_with_slow_labels_are_looked_back_on_and_read_in_parts():
+    assert look_back(HOUR, DAY) == 14 + 24
+    found = finished_windows(NOW, HOUR, 10)
+    assert neighbours([]) == []
+    assert neighbours([*found[:3], *found[5:]]) == [found[:3], found[5:]]
 
 
 def test_only_known_mature_newest_labels_are_kept():
