@@ -121,7 +121,10 @@ def open_traffic(story: Story) -> None:
 
         def flowing() -> dict[str, Any] | None:
             counts = story.replay.totals()
-            return counts if sum(counts.get("answered_by", {}).values()) >= 20 else None
+            answered, failed = sum(counts.get("answered_by", {}).values()), counts.get("failed", 0)
+            if failed >= 20 and not answered:
+                raise DemoFailedError(f"stage {stage.name!r}: no request is answered; {counts['last_failure']}")
+            return counts if answered >= 20 else None
 
         counts = story.wait(stage, flowing, "twenty answered requests")
         story.monitoring = True
