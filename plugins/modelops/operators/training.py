@@ -12,6 +12,7 @@ from include.lifecycle.results import PreparedData, StudyPlan, TrainedModel, Tra
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.operators.base import LifecycleOperator
+from modelops.runs import train_run_state
 
 Trigger = Literal["signal", "schedule", "manual"]
 
@@ -21,8 +22,9 @@ class ConfirmTrainingOperator(LifecycleOperator):
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> TrainingOrder:
         """Confirm by what started the run: an asset event, the cron, or a person (REST or form)."""
-        from include.lifecycle.training.requests import confirm_training
+        from include.lifecycle.training.requests import confirm_training, release_stale
 
+        release_stale(rt, train_run_state(context["ti"]))
         dag_run: Any = context["dag_run"]
         conf = dict(context["params"]) | dict(dag_run.conf or {})
         conf.setdefault("requested_by", getattr(dag_run, "triggering_user_name", None) or "airflow")

@@ -12,6 +12,7 @@ from include.lifecycle.runtime import runtime
 from modelops.assets import WAKE_UPS, candidate, signals, training_requested, wake
 from modelops.models import valid_specs
 from modelops.operators.base import airflow_errors
+from modelops.runs import train_run_state
 
 
 class ReconcileOperator(BaseOperator):
@@ -44,7 +45,7 @@ class CompactPredictionsOperator(BaseOperator):
 
 
 class SweepOperator(BaseOperator):
-    """Wake whoever should have claimed an open row and did not (events are dropped while a Dag is paused)."""
+    """Free rows that a dead run had claimed, and wake whoever should claim them (events are dropped while a Dag is paused)."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(outlets=[WAKE_UPS], **kwargs)
@@ -52,9 +53,11 @@ class SweepOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Emit one event per open row's owner."""
         from include.lifecycle.decisions.sweep import unclaimed
+        from include.lifecycle.training.requests import release_stale
 
         with airflow_errors():
+            freed = release_stale(runtime(), train_run_state(context["ti"]))
             left = unclaimed(runtime())
         assets = [training_requested(model) for model in left.training] + [candidate(model) for model in left.candidates]
         wake(context["outlet_events"], assets + ([signals()] if left.signals else []))
-        return {"training": left.training, "candidates": left.candidates, "signals": left.signals}
+        return {"freed": freed, "training": left.training, "candidates": left.candidates, "signals": left.signals}
