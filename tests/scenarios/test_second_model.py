@@ -1,0 +1,85 @@
+"""The second model is YAML and SQL alone: its training is green when a person starts it, its rollout waits for another one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import quote
+
+import pytest
+
+from include.demo.airflow_client import ENDED, AirflowClient
+from include.demo.data import load_data, production_url
+from include.demo.episodes import Episode
+from include.demo.facts import RegistryFacts
+from include.lifecycle.runtime import build_runtime
+from tests.scenarios.conftest import Scenario
+
+T = TypeVar("T")
+MODEL = "health_visits"
+TRAIN, DEPLOY = f"train__{MODEL}", f"deploy__{MODEL}"
+
+
+def until(ask: Callable[[], T], seconds: float, what: str) -> T:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := ask():
+            return found
+        time.sleep(1)
+    pytest.fail(f"{what} did not happen within {seconds} s")
+
+
+def train(airflow: AirflowClient, run_id: str) -> None:
+    airflow.trigger(TRAIN, run_id, {"reason": "the panel was corrected"})
+    state = until(lambda: (found := airflow.state(TRAIN, run_id)) in ENDED and found, 300, f"the end of {run_id}")
+    assert state == "success", airflow.failure(TRAIN, run_id)
+
+
+def waiting_run(airflow: AirflowClient, known: set[str]) -> str:
+    """The deploy run that is not known yet, once its approval waits for a person."""
+
+    def ask() -> str | None:
+        for run in airflow.runs(DEPLOY):
+            run_id = run["dag_run_id"]
+            states = {task.task: task.state for task in airflow.tasks(DEPLOY, run_id)}
+            assert "failed" not in states.values(), airflow.failure(DEPLOY, run_id)
+            if run_id not in known and states.get("approve") == "awaiting_input":
+                assert states["roll_out"] == "none"
+                return run_id
+        return None
+
+    return until(ask, 120, "an approval that waits")
+
+
+def answer(scenario: Scenario, user: str, run_id: str) -> int:
+    path = f"/api/v2/dags/{DEPLOY}/dagRuns/{quote(run_id, safe='')}/taskInstances/approve/-1/hitlDetails"
+    with scenario.stack.airflow(user) as http:
+        return http.patch(path, json={"chosen_options": ["Approve"], "params_input": {"comment": "read the plan"}}).status_code
+
+
+def test_a_person_but_not_the_requester_lets_it_out(scenario: Scenario):
+    stack = scenario.stack
+    stack.up()
+    rt = build_runtime(stack.settings)
+    load_data(production_url(stack.settings), stack.settings.passfile, Episode(1))
+    registry = RegistryFacts(stack.settings.mlflow_url, MODEL)
+    with stack.airflow("ann") as http:
+        airflow = AirflowClient(http)
+        airflow.unpause_all()
+        train(airflow, "asked_by_ann_1")
+        first = waiting_run(airflow, set())
+        assert registry.alias("champion") is None
+        assert answer(scenario, "vic", first) == 403
+        assert answer(scenario, "ann", first) == 200
+        until(lambda: airflow.state(DEPLOY, first) == "failed", 120, "the refusal of the requester's approval")
+        assert registry.alias("champion") is None
+
+        train(airflow, "asked_by_ann_2")
+        second = waiting_run(airflow, {first})
+        assert answer(scenario, "bob", second) == 200
+        until(lambda: (found := airflow.state(DEPLOY, second)) in ENDED and found, 120, "the rollout")
+        assert airflow.state(DEPLOY, second) == "success", airflow.failure(DEPLOY, second)
+    assert registry.alias("champion") == 2
+    approvals = [(row["actor"], row["verdict"]) for row in rt.ledger.read(MODEL, kind="approval")]
+    assert approvals == [("bob", "pass"), ("ann", "fail")]
