@@ -22,7 +22,7 @@ from include.stack.credentials import Credentials
 from include.stack.health import probe
 from include.stack.layout import Layout
 from include.stack.ports import Ports, choose_free_ports, read_ports, refuse_taken
-from include.stack.programs import build_programs, write_programs
+from include.stack.programs import LISTENS, build_programs, write_programs
 from include.stack.progress import Progress
 from include.stack.supervisor import LIVE, Supervisor, render_config, start_supervisord
 from include.stack.teardown import end_everything, uninterrupted
@@ -159,13 +159,12 @@ class LocalStack:
 
     def _prepare(self, *, standing: bool) -> Boot:
         """Write every generated file and have supervisord know the programs; nothing starts before the ports are free."""
-        self.layout.create()
-        self._choose_ports()
-        self.secrets.write(self.ports.postgres)
-        programs = build_programs(self.layout, self.ports, self.secrets, self.environment())
         rows = self.supervisor.processes() if standing else {}
         running = {name for name, row in rows.items() if row["statename"] in LIVE}
-        refuse_taken(self.ports, [port for program in programs if program.name not in running for port in program.listens])
+        self._choose_ports(running)
+        self.layout.create()
+        self.secrets.write(self.ports.postgres)
+        programs = build_programs(self.layout, self.ports, self.secrets, self.environment())
         self._write_files()
         changed = write_programs(self.layout, programs)
         (self.layout.supervisor / "supervisord.conf").write_text(render_config(self.layout, programs), encoding="utf-8")
@@ -177,9 +176,11 @@ class LocalStack:
             self._supervisord = start_supervisord(self.layout)
         return Boot(self.layout, self.ports, self.secrets, self.environment(), self.supervisor, self.progress)
 
-    def _choose_ports(self) -> None:
+    def _choose_ports(self, running: set[str]) -> None:
+        """Settle the ports; raise SettingsError when a program that does not run yet would find its port taken."""
         fresh = not self.layout.ports_file.is_file()
         ports = choose_free_ports() if self.free_ports and fresh else self.ports
+        refuse_taken(ports, [port for name, listens in LISTENS.items() if name not in running for port in listens])
         ports.write(self.layout.ports_file)
 
     def _write_files(self) -> None:
@@ -205,11 +206,13 @@ class LocalStack:
                 self.progress.state(name, "stopped")
 
     def _stop(self) -> None:
-        if self.supervisor.answers():
+        standing = self.supervisor.answers()
+        if standing:
             self.progress.state("stack", "stopping")
         end_everything(self.layout, self._supervisord)
         self._supervisord = None
-        self.progress.state("stack", "stopped")
+        if standing:
+            self.progress.state("stack", "stopped")
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

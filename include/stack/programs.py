@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from include.stack.ports import Ports
 
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+# The ports (of Ports) that each program listens on.
+LISTENS = {
+    "postgres": ("postgres",),
+    "gateway": ("gateway", "gateway_admin"),
+    "mlflow": ("mlflow",),
+    "api-server": ("airflow",),
+    "scheduler": ("worker_log",),
+    "triggerer": ("trigger_log",),
+}
 SUPERVISED = "MODELOPS_SUPERVISED"  # carried by all that descends from a stack's supervisord: how its orphans are found
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
 # One thread per native library: six tasks on two cores gain nothing from more, and pools of threads do not survive a fork.
@@ -26,11 +35,10 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 @dataclass(frozen=True)
 class Program:
-    """One process that supervisord keeps running; `listens` names its ports in Ports."""
+    """One process that supervisord keeps running."""
 
     name: str
     argv: list[str]
-    listens: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     user: str | None = None
     stop_signal: str = "TERM"
@@ -53,7 +61,6 @@ def build_programs(layout: Layout, ports: Ports, credentials: Credentials, setti
     server = Program(
         "postgres",
         postgres.argv(layout.postgres, ports.postgres),
-        ("postgres",),
         user=postgres.system_user(),
         stop_signal="INT",
         stop_seconds=20,
@@ -61,7 +68,7 @@ def build_programs(layout: Layout, ports: Ports, credentials: Credentials, setti
     )
     return [
         server,
-        Program("gateway", envoy_command(layout.gateway / "bootstrap.json"), ("gateway", "gateway_admin"), priority=20),
+        Program("gateway", envoy_command(layout.gateway / "bootstrap.json"), priority=20),
         _mlflow(layout, ports, credentials),
         *_airflow(layout, credentials, settings),
     ]
@@ -121,15 +128,11 @@ def _mlflow(layout: Layout, ports: Ports, credentials: Credentials) -> Program:
     }
     listen = ["--host", "127.0.0.1", "--port", str(ports.mlflow), "--log-level", "warning"]
     argv = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--workers", "1", *listen]
-    return Program("mlflow", argv, ("mlflow",), environment, priority=20)
+    return Program("mlflow", argv, environment, priority=20)
 
 
 def _airflow(layout: Layout, credentials: Credentials, settings: dict[str, str]) -> list[Program]:
     environment = airflow_environment(layout, credentials, settings)
-    listens = {"api-server": ("airflow",), "scheduler": ("worker_log",), "triggerer": ("trigger_log",)}
     environment |= _ONE_THREAD
     # A task that does not end within the stop's seconds is killed, and runs again after the next start.
-    return [
-        Program(name, [sys.executable, "-m", "airflow", name], listens.get(name, ()), environment, stop_seconds=6)
-        for name in AIRFLOW
-    ]
+    return [Program(name, [sys.executable, "-m", "airflow", name], environment, stop_seconds=6) for name in AIRFLOW]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +18,13 @@ import psycopg2
 import pytest
 
 from include.lifecycle.errors import SettingsError
+from include.settings import PROJECT_ROOT
 from include.stack.guard import Guard
+from include.stack.launch import leftovers
+from include.stack.layout import Layout
 from include.stack.local import LocalStack
 from include.stack.ports import Ports
-from include.stack.programs import AIRFLOW
+from include.stack.programs import AIRFLOW, SUPERVISED
 
 pytestmark = pytest.mark.integration
 PROGRAMS = ("postgres", "gateway", "mlflow", *AIRFLOW)
@@ -145,5 +150,19 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path):
         with pytest.raises(SettingsError, match=rf"{taken} \(postgres\).*MODELOPS_POSTGRES_PORT"):
             made.up()
     assert made.status() == {}
-    assert not (made.layout.supervisor / "supervisord.pid").exists()
+    assert not made.layout.secrets.exists()
     assert not made.layout.postgres.exists()
+
+
+def test_an_interrupted_start_leaves_nothing_running(tmp_path: Path):
+    local = Path(tempfile.mkdtemp(prefix="modelops-stack-"))
+    command = [sys.executable, "-m", "include.stack", "up", "--local", str(local), "--free-ports"]
+    with (tmp_path / "said").open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, cwd=PROJECT_ROOT, start_new_session=True)
+    wait_for((local / "supervisor" / "programs" / "postgres.pgid").exists, 60)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=90) == 130
+    assert "interrupted" in (tmp_path / "said").read_text()
+    assert not leftovers(local / "none", {SUPERVISED: str(local)})
+    Layout.of(local).remove()
+    assert not local.exists()
