@@ -176,6 +176,8 @@ class Drive:
 
     def _note(self, connection: Connection, transition: Transition, phase: Phase, reason: str) -> None:
         seen = self.status.measurement.model_dump(mode="json", exclude_none=True)
+        # Performance without labels holds nothing back, so it is no reason to call the whole inconclusive.
+        blocking = [one for one in transition.verdicts if one.failed or one.check != "performance"]
         verdicts = [verdict.model_dump(mode="json") for verdict in transition.verdicts]
         entry = Entry(
             model=self.plan.model,
@@ -184,7 +186,7 @@ class Drive:
             phase=phase,
             actor=f"rollout:{self.lease.rollout_id}",
             reason=reason,
-            verdict=worst(transition.verdicts) if verdicts else None,
+            verdict=worst(blocking) if blocking else None,
             version_before=self.plan.champion,
             version_after=self.plan.version if _is_forward(transition) else self.plan.champion,
             spec_hash=self.plan.spec_hash or None,

@@ -46,6 +46,7 @@ def test_canary_to_promotion(rt, world, open_rollout, row_of, gateway_log, desir
     assert (row["state"], row["lease_holder"], row["finished_at"]) == ("promoted", None, rt.clock.now())
     acts = ["shift_traffic", "shift_traffic", "promote", "confirm"]
     assert ledger_of(rt) == [(act, phase) for act in acts for phase in ("intended", "done")]
+    assert [row["verdict"] for row in rt.ledger.read("churn", kind="rollout")] == ["pass"] * 6 + [None] * 2
     with transaction(rt.engine) as connection:
         assert connection.execute(candidates.select()).mappings().one()["state"] == "done"
     assert drive_once(rt, rollout_id, "anybody", hands=world.hands()) == outcome
