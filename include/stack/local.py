@@ -103,6 +103,8 @@ class LocalStack:
             "DATABASE_URL": f"postgresql+psycopg2://modelops@{database}/modelops",
             "OPTUNA_URL": f"postgresql+psycopg2://optuna@{database}/optuna",
             "MLFLOW_URL": f"http://127.0.0.1:{ports.mlflow}",
+            "AIRFLOW_URL": self.airflow_url,
+            "AIRFLOW_PASSWORDS": layout.airflow_passwords,
             "GATEWAY_DIR": layout.gateway,
             "GATEWAY_URL": f"http://127.0.0.1:{ports.gateway}",
             "GATEWAY_ADMIN_URL": f"http://127.0.0.1:{ports.gateway_admin}",
