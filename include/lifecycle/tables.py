@@ -160,7 +160,7 @@ rollouts = Table(
     ),
 )
 
-# One row per model: what the gateway is to do (weights in percent by version, servers with port and digest), and what was read back.
+# One row per model: what the gateway is to do (percent by version, servers with port and digest), and what was read back.
 desired_traffic = Table(
     "desired_traffic",
     metadata,

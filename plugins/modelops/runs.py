@@ -1,4 +1,4 @@
-"""What became of train runs, asked from inside a task: rows that a dead run had claimed are set free by it."""
+"""What became of train and deploy runs, asked from inside a task: rows that a dead run had claimed are set free by it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ from typing import Any
 
 from include.lifecycle.training.requests import RunState
 
+_ALIVE = ("queued", "running")
+
 
 def train_run_state(instance: Any) -> Callable[[str, str], RunState]:
     """A function (model, run id) -> alive, failed (ended, its claim unused) or gone; `instance` is the asking task's."""
 
     def state(model: str, run_id: str) -> RunState:
-        def count(*states: str) -> int:
-            return int(instance.get_dr_count(dag_id=f"train__{model}", run_ids=[run_id], states=list(states) or None))
-
-        if count("queued", "running"):
+        if _count(instance, f"train__{model}", run_id, *_ALIVE):
             return "alive"
-        return "failed" if count() else "gone"
+        return "failed" if _count(instance, f"train__{model}", run_id) else "gone"
 
     return state
+
+
+def deploy_run_alive(instance: Any) -> Callable[[str, str], bool]:
+    """A function (model, run id) -> whether that deploy run waits or runs; `instance` is the asking task's."""
+    return lambda model, run_id: _count(instance, f"deploy__{model}", run_id, *_ALIVE) > 0
+
+
+def _count(instance: Any, dag_id: str, run_id: str, *states: str) -> int:
+    return int(instance.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=list(states) or None))

@@ -6,6 +6,7 @@ import signal
 import time
 import xmlrpc.client
 
+import httpx
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -178,6 +179,18 @@ def test_kill_of_the_only_canary_server_fails_no_client(place, stack):
     print(f"kill -9 of the canary three times: {sum(clients.codes.values())} requests, {clients.failed} failed")
     assert clients.failed == 0, clients.problems[:5]
     assert sum(clients.codes.values()) > 500
+
+
+def test_only_server_is_asked_although_it_misses_its_health_checks(place, stack):
+    rt, target = place
+    servers = {1: serve(rt, target, 1, sick_after=2)}
+    target.apply(traffic({1: 100}, servers, 1))
+    healthy = f"http://127.0.0.1:{stack.admin_port}/stats?filter=cluster.churn-1.membership_healthy"
+    wait_for(lambda: httpx.get(healthy).text.strip().endswith(": 0"), "the gateway to call it unhealthy")
+    with Clients(stack.port, PATH, count=4, pause=0.01) as clients:
+        time.sleep(1)
+    assert clients.failed == 0, clients.problems[:5]
+    assert sum(clients.codes.values()) > 50
 
 
 def test_shifting_back_and_forth_fails_no_client(place, stack):

@@ -1,4 +1,7 @@
-"""A model server with the real one's arguments; its folder says how it behaves: `{"fail": share, "delay_ms": n}`."""
+"""A model server with the real one's arguments; its folder says how it behaves.
+
+`{"fail": share, "delay_ms": n, "sick_after": seconds}`
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,10 @@ import argparse
 import asyncio
 import json
 import random
+import time
 from pathlib import Path
+
+STARTED = time.monotonic()
 
 
 async def _answer(reader, writer, behaviour):
@@ -21,7 +27,8 @@ async def _answer(reader, writer, behaviour):
         health = " /v2/health/" in head
         if not health:
             await asyncio.sleep(behaviour.get("delay_ms", 0) / 1000)
-        failed = not health and random.random() < behaviour.get("fail", 0)
+        sick = time.monotonic() - STARTED > behaviour.get("sick_after", float("inf"))
+        failed = sick if health else random.random() < behaviour.get("fail", 0)
         body = json.dumps({"version": behaviour["version"]}).encode()
         status = "500 Broken" if failed else "200 OK"
         writer.write(

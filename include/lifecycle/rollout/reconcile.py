@@ -30,16 +30,21 @@ from include.lifecycle.tables import rollouts
 ORPHAN_SECONDS = 600  # a server that no row wants is stopped when it is older
 LOG_BYTES = 200_000_000  # the gateway's access log is rotated beyond this
 _GRACE = timedelta(hours=2)
+_ABANDONED = "its deploy run ended before it had traffic, or nobody took it up in time"
 
 
-def reconcile(rt: Runtime, specs: Iterable[str], *, hands: Hands | None = None) -> list[str]:
+RunAlive = Callable[[str, str], bool]
+"""Whether the deploy run (model, run id) may still act on its rollout."""
+
+
+def reconcile(rt: Runtime, specs: Iterable[str], *, run_alive: RunAlive | None = None, hands: Hands | None = None) -> list[str]:
     """One sentence per thing that was put right or could not be; `specs` are model names (or a mapping by name). Never raises for
     one model's trouble: the others are still looked after."""
     used = hands or usual_hands(rt)
     said: list[str] = []
     for row in _lapsed(rt):
         said += _trying(f"rollout {row['id']}", partial(_drive, rt, row, used))
-    for row in _forgotten(rt):
+    for row in _forgotten(rt, run_alive):
         said += _trying(f"rollout {row['id']}", partial(_give_up, rt, row, used))
     for model in sorted(specs):
         one = _Model(rt, used, model)
@@ -83,17 +88,24 @@ def _drive(rt: Runtime, row: RowMapping, hands: Hands) -> list[str]:
     return [f"driven after its lease lapsed; {outcome.state if outcome else 'goes on'}"]
 
 
-def _forgotten(rt: Runtime) -> list[RowMapping]:
-    """Planned rollouts whose run must have ended long ago: nobody answered, and nobody ever drove them."""
+def _forgotten(rt: Runtime, run_alive: RunAlive | None) -> list[RowMapping]:
+    """Planned rollouts that nobody ever drove and whose run has ended, or must have: they would block the model."""
     waiting = (rollouts.c.state == State.PLANNED.value) & rollouts.c.lease_until.is_(None)
     with transaction(rt.engine) as connection:
         rows = connection.execute(select(rollouts).where(waiting)).mappings().all()
     patience = [(row, Plan.model_validate(row["plan"]).approval_timeout + _GRACE) for row in rows]
-    return [row for row, wait in patience if datetime.now(UTC) - row["wall_at"] > wait]
+    ended = {row["id"] for row in rows if run_alive and row["run_id"] and not run_alive(row["model"], row["run_id"])}
+    return [row for row, wait in patience if row["id"] in ended or datetime.now(UTC) - row["wall_at"] > wait]
 
 
 def _give_up(rt: Runtime, row: RowMapping, hands: Hands) -> list[str]:
-    outcome = close_rollout(rt, row["id"], f"reconcile:{os.getpid()}", "nobody took it up in time", hands=hands)
+    outcome = close_rollout(
+        rt,
+        row["id"],
+        f"reconcile:{os.getpid()}",
+        _ABANDONED,
+        hands=hands,
+    )
     return [f"closed as {outcome.state}: {outcome.reason}"]
 
 

@@ -12,7 +12,7 @@ from include.lifecycle.runtime import runtime
 from modelops.assets import WAKE_UPS, candidate, signals, training_requested, wake
 from modelops.models import valid_specs
 from modelops.operators.base import airflow_errors
-from modelops.runs import train_run_state
+from modelops.runs import deploy_run_alive, train_run_state
 
 
 class ReconcileOperator(BaseOperator):
@@ -23,7 +23,8 @@ class ReconcileOperator(BaseOperator):
         from include.lifecycle.rollout.reconcile import reconcile
 
         with airflow_errors():
-            return reconcile(runtime(), {spec.name: spec for spec in valid_specs(self.log)})
+            names = [spec.name for spec in valid_specs(self.log)]
+            return reconcile(runtime(), names, run_alive=deploy_run_alive(context["ti"]))
 
 
 class CompactPredictionsOperator(BaseOperator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from include.stack.layout import Layout
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    made = Layout.of(tmp_path / "local")
+def layout(tmp_path: Path) -> Iterator[Layout]:
+    made = Layout.of(tmp_path / "the local")
     made.create()
-    return made
+    yield made
+    made.remove()  # with the socket's folder outside tmp_path
 
 
 @pytest.fixture

@@ -37,6 +37,11 @@ def test_a_file_in_the_way_is_named(tmp_path: Path):
         Layout.of(tmp_path / "local").create()
 
 
+def test_a_folder_that_supervisord_cannot_work_in_is_refused(tmp_path: Path):
+    with pytest.raises(SettingsError, match="%"):
+        Layout.of(tmp_path / "100%").create()
+
+
 def test_settings_find_the_stack_by_its_environment(layout: Layout):
     stack = LocalStack(layout)
     settings = load_settings(stack.environment())

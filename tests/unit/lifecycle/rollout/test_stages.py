@@ -170,7 +170,17 @@ def test_reconcile_closes_what_nobody_answered(rt, world, open_rollout, row_of):
     rollout_id = open_rollout()
     with transaction(rt.engine) as connection:
         connection.execute(text("UPDATE rollouts SET wall_at = :old"), {"old": datetime(2020, 1, 1, tzinfo=UTC)})
-    assert reconcile(rt, ["churn"], hands=world.hands()) == [
-        f"rollout {rollout_id}: closed as refused: nobody took it up in time"
-    ]
+    (said,) = reconcile(rt, ["churn"], hands=world.hands())
+    assert said.startswith(f"rollout {rollout_id}: closed as refused")
+    assert row_of(rollout_id)["state"] == "refused"
+
+
+def test_reconcile_closes_what_a_dead_run_left(rt, world, open_rollout, row_of):
+    rollout_id = open_rollout()
+    run_id = row_of(rollout_id)["run_id"]
+    assert reconcile(rt, ["churn"], run_alive=lambda model, run: True, hands=world.hands()) == []
+    asked = []
+    said = reconcile(rt, ["churn"], run_alive=lambda model, run: asked.append((model, run)), hands=world.hands())
+    assert asked == [("churn", run_id)]
+    assert len(said) == 1
     assert row_of(rollout_id)["state"] == "refused"
