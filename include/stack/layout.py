@@ -121,6 +121,8 @@ class Layout:
 
     def create(self) -> None:
         """Make all folders; the secrets' and the socket's are private."""
+        if "%" in str(self.local):
+            raise SettingsError(f"{self.local}: supervisord cannot work in a folder with % in its name")
         try:
             self.local.mkdir(parents=True, exist_ok=True)
             for folder in (self.secrets, self.socket.parent):
