@@ -67,13 +67,16 @@ def test_a_decay_must_be_answered_by_a_better_model(lab: Lab) -> None:
     crown(lab, rows=400)
     lab.run_id = "signal__2"
     prepared = lab.prepare()
-    better = lab.evaluate(prepared, lab.fit(prepared), kind="decay", measure="calibration_gap", cause="decay:calibration_gap")
+    trained = lab.fit(prepared)
+    better = lab.evaluate(prepared, trained, kind="decay", measure="calibration_gap", cause="decay:calibration_gap")
     assert checks(better)["champion:better:brier_score"] == "pass"
     assert checks(better)["champion:not_worse:roc_auc"] == "pass"
     assert better.deployable
+    lab.register(prepared, trained, better)
+    promote(lab.rt, lab.spec.name, 2, reason="a test", key=f"{lab.spec.name}:2", actor="test")
     lab.run_id = "signal__3"
     prepared = lab.prepare()
-    worse = lab.evaluate(prepared, lab.fit(prepared, rows=120), cause="decay:calibration_gap")
+    worse = lab.evaluate(prepared, lab.fit(prepared, rows=150), cause="decay:calibration_gap")
     assert checks(worse)["champion:better:brier_score"] == "fail"
     assert not worse.deployable
     assert "brier_score" in worse.reason

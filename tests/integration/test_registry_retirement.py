@@ -52,7 +52,7 @@ class House:
     """A model with versions 1 to 4, each with a server and a served folder; `after` moves the clock."""
 
     def __init__(self, rt: Runtime) -> None:
-        self.rt, self.spec, self.target = rt, lab_spec(f"retire_{uuid4().hex[:8]}"), Servers()
+        self.rt, self.spec, self.target = rt, lab_spec(f"retire_{uuid4().hex[:8]}", retention={"keep_versions": 2}), Servers()
         self.name, client = self.spec.name, registry_client(rt)
         client.create_registered_model(self.name)
         experiment = ensure_experiment(rt, self.name)
@@ -105,6 +105,7 @@ def test_only_the_version_before_the_previous_goes(house: House) -> None:
     rows = house.rt.ledger.read(house.name, kind="retirement")
     assert [(row["act"], row["phase"]) for row in rows[:2]] == [("retire 1", "done"), ("retire 1", "intended")]
     assert rows[0]["evidence"]["servers"] == [2, 3]
+    assert rows[0]["evidence"]["copy"] == "removed"
     again = house.retire()
     assert again.retired == []
     assert set(again.kept) == {"2", "3"}
@@ -173,3 +174,27 @@ def test_traffic_by_hand_keeps_a_version_alive(house: House) -> None:
     with pytest.raises(LifecycleError, match="still has traffic"):
         house.retire()
     assert house.folder(1).exists()
+
+
+def test_the_newest_keep_their_served_copy_until_newer_ones_come(house: House) -> None:
+    house.promote(4)
+    house.after(days=30)
+    assert house.retire().retired == [1, 2, 3]
+    assert [house.folder(version).exists() for version in (1, 2, 3)] == [False, False, True]
+    assert house.tag(3, "stage") == "Archived"
+    house.spec = lab_spec(house.name, retention={"keep_versions": 1})
+    assert house.retire().retired == []
+    assert not house.folder(3).exists()
+
+
+def test_a_version_that_came_back_can_be_retired_again(house: House) -> None:
+    house.promote(4)
+    house.after(days=30)
+    house.retire()
+    house.promote(1)
+    assert house.tag(1, "stage") == "Production"
+    demote(house.rt, house.name, 1, 4, reason="a test", key=f"{house.name}:back", actor="test")
+    house.after(days=60)
+    assert house.retire().retired == [1]
+    rows = [row for row in house.rt.ledger.read(house.name, kind="retirement") if row["act"] == "retire 1"]
+    assert [row["phase"] for row in rows] == ["done", "intended"] * 2

@@ -1,7 +1,7 @@
 """Stage retire_versions: archive versions that nobody needs any more, and prove that nothing serves them.
 
 A version may go when it holds no alias, is in no rollout, waits for none, gets no traffic, and lost its last alias long enough
-ago. Its files in MLflow stay: a retired version can be brought back; only its server and its served copy go.
+ago. Its files in MLflow stay, so it can be brought back; its server goes, and its served copy unless it is among the newest.
 """
 
 from __future__ import annotations
@@ -55,16 +55,20 @@ def retire_versions(spec: ModelSpec, rt: Runtime, run: RunContext, *, target: Ta
         from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 
         target = EmbeddedTarget(rt)
+    entries = versions_of(rt, spec.name)
+    newest = {int(entry.version) for entry in entries[-spec.retention.keep_versions :]}
     retired, kept = [], {}
-    for entry in versions_of(rt, spec.name):
+    for entry in entries:
         version, tags = int(entry.version), dict(entry.tags)
-        if RETIRED_TAG in tags:
+        if RETIRED_TAG in tags and tags.get(STAGE_TAG) == ARCHIVED:
+            _drop_copy(rt, spec.name, version, newest)
             continue
         with transaction(rt.engine) as connection:
             lock_model(connection, spec.name)
-            reason = _needed(spec, rt, version, tags, _use_of(rt, connection, spec.name))
+            reason = _needed(spec, rt, version, tags, use := _use_of(rt, connection, spec.name))
             if reason is None:
-                _retire(spec, rt, run, target, version, tags)
+                since = _released_at(version, tags, use.moves)
+                _retire(rt, target, _intent(spec, run, version, tags, since), version, newest)
         if reason is None:
             retired.append(version)
         else:
@@ -98,55 +102,70 @@ def _needed(spec: ModelSpec, rt: Runtime, version: int, tags: dict[str, str], us
 
 
 def _too_early(spec: ModelSpec, rt: Runtime, version: int, tags: dict[str, str], history: list[RowMapping]) -> str | None:
-    """Whether the version lost its last alias (or was registered, if it never held one) less than retire_after ago."""
-    done = [row["evidence"] | {"at": row["at"]} for row in history if row["phase"] == "done"]
-    if done and version in done[0]["aliases_after"].values():
+    last = next((row for row in history if row["phase"] == "done"), None)
+    if last is not None and version in last["evidence"]["aliases_after"].values():
         return "its alias was taken by hand: see the foreign_change entries of the ledger"
-    lost = (
-        move["at"]
-        for move in done
-        if version in move["aliases_before"].values() and version not in move["aliases_after"].values()
-    )
-    since = next(lost, None) or datetime.fromisoformat(tags["registered_at"])
-    age = rt.clock.now() - since
-    if age >= spec.retention.retire_after:
+    since = _released_at(version, tags, history)
+    if rt.clock.now() - since >= spec.retention.retire_after:
         return None
     wanted = format_duration(spec.retention.retire_after)
     return f"without alias since {since:%Y-%m-%d %H:%M} UTC; retention.retire_after is {wanted}"
 
 
-def _retire(spec: ModelSpec, rt: Runtime, run: RunContext, target: Target, version: int, tags: dict[str, str]) -> None:
-    """Intended, server stopped, copy removed, tagged, proven, done."""
-    intent = Entry(
+def _released_at(version: int, tags: dict[str, str], history: list[RowMapping]) -> datetime:
+    """Event time at which the version lost its last alias, by the ledger; of its registration when it never held one."""
+    for row in history:
+        before, after = (row["evidence"][name].values() for name in ("aliases_before", "aliases_after"))
+        if row["phase"] == "done" and version in before and version not in after:
+            moment: datetime = row["at"]
+            return moment
+    return datetime.fromisoformat(tags["registered_at"])
+
+
+def _intent(spec: ModelSpec, run: RunContext, version: int, tags: dict[str, str], since: datetime) -> Entry:
+    unused = f"no alias, rollout, candidate or traffic since {since:%Y-%m-%d %H:%M} UTC"
+    return Entry(
         model=spec.name,
         kind="retirement",
         act=f"retire {version}",
-        reason=f"no alias, rollout, candidate or traffic for {format_duration(spec.retention.retire_after)}",
+        reason=f"{unused}, longer than {format_duration(spec.retention.retire_after)}",
         actor=run.actor,
         phase="intended",
         version_before=version,
         run_id=run.run_id,
-        idempotency_key=f"retire:{spec.name}:{version}",
-        evidence={"registered_at": tags["registered_at"], "manifest_digest": tags[MANIFEST_TAG]},
+        idempotency_key=f"retire:{spec.name}:{version}:{since.isoformat()}",
+        evidence={"without_alias_since": since.isoformat(), "manifest_digest": tags[MANIFEST_TAG]},
     )
+
+
+def _retire(rt: Runtime, target: Target, intent: Entry, version: int, newest: set[int]) -> None:
+    """Intended, server stopped, copy removed, proven, tagged, done."""
     rt.ledger.write(intent)
-    target.stop_server(spec.name, version)
-    shutil.rmtree(rt.storage.served(spec.name, version), ignore_errors=True)
-    proof = _prove_unserved(rt, target, spec.name, version)
-    now = rt.clock.now()
-    with registry_calls(rt, f"archiving version {version} of {spec.name}") as client:
-        client.set_model_version_tag(spec.name, str(version), STAGE_TAG, ARCHIVED)
-        client.set_model_version_tag(spec.name, str(version), RETIRED_TAG, now.isoformat())
+    target.stop_server(intent.model, version)
+    proof = _prove_unserved(target, intent.model, version)
+    proof["copy"] = _drop_copy(rt, intent.model, version, newest)
+    with registry_calls(rt, f"archiving version {version} of {intent.model}") as client:
+        client.set_model_version_tag(intent.model, str(version), RETIRED_TAG, rt.clock.now().isoformat())
+        client.set_model_version_tag(intent.model, str(version), STAGE_TAG, ARCHIVED)
     rt.ledger.write(intent.model_copy(update={"phase": "done", "evidence": intent.evidence | proof}))
 
 
-def _prove_unserved(rt: Runtime, target: Target, model: str, version: int) -> dict[str, Any]:
-    """Read back that no traffic, no server and no served copy is left; GateFailedError otherwise."""
-    weights, servers = target.read_back(model), target.servers(model)
+def _drop_copy(rt: Runtime, model: str, version: int, newest: set[int]) -> str:
+    """Remove the served copy, unless the version is among the newest `retention.keep_versions`; MLflow keeps the original."""
+    if version in newest:
+        return "kept"
     folder = rt.storage.served(model, version)
-    if weights.get(version, 0) or version in servers or folder.exists():
+    if folder.exists():
+        shutil.rmtree(folder)
+    return "removed"
+
+
+def _prove_unserved(target: Target, model: str, version: int) -> dict[str, Any]:
+    """Read back that no traffic and no server is left; GateFailedError otherwise."""
+    weights, servers = target.read_back(model), target.servers(model)
+    if weights.get(version, 0) or version in servers:
         raise GateFailedError(
             f"{model}: version {version} is still served after its server was stopped "
-            f"(traffic {weights}, servers {sorted(servers)}, folder {'present' if folder.exists() else 'gone'})"
+            f"(traffic {weights}, servers {sorted(servers)})"
         )
     return {"traffic": {str(one): share for one, share in weights.items()}, "servers": sorted(servers)}
