@@ -6,13 +6,13 @@ Each reads its facts from tables, registry and Airflow; what it found goes into 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping
 
 from include.demo.board import Stage
+from include.demo.chronicle import Challenge, Chronicle
 from include.demo.data import load_data, production_url
 from include.demo.facts import ARCHIVED, OPEN_ROLLOUT
 from include.demo.outside import set_clock
@@ -22,34 +22,6 @@ RATE = 28_800.0  # event seconds per wall second: one day takes three seconds
 TRAINING_RATE = 14_400.0  # half of it while a training needs the cores; a slow machine would else use up the year
 WEEK = timedelta(days=7)
 _TRAIN, _ROLLOUT = 240.0, 240.0  # limits in wall seconds
-
-
-@dataclass(frozen=True)
-class Challenge:
-    """One training and its end: `version` None when nothing was registered; `outcome` is the rollout's state, or refused."""
-
-    run_id: str
-    source: str
-    version: int | None
-    outcome: str
-    reason: str
-
-
-@dataclass
-class Chronicle:
-    """What the stages found, in the order of time."""
-
-    ledger_before: int = 0
-    requests_before: int = 0
-    champion_before: int | None = None
-    challenges: list[Challenge] = field(default_factory=list)
-    signal: dict[str, Any] | None = None
-    retired: list[int] = field(default_factory=list)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the loop closed: an event led to a training, and that challenger's case was decided."""
-        return any(challenge.source == "signal" for challenge in self.challenges)
 
 
 def tell(story: Story, found: Chronicle) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from include.demo.airflow_client import AirflowClient
 from include.demo.board import Board
-from include.demo.chapters import Chronicle, tell
+from include.demo.chapters import tell
+from include.demo.chronicle import Chronicle
 from include.demo.episodes import next_episode
 from include.demo.facts import RegistryFacts, TableFacts
 from include.demo.outside import ReplayProcess, set_rate

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from include.demo.chapters import Chronicle
+from include.demo.chronicle import Chronicle
 from include.demo.story import Story
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.storage import write_whole

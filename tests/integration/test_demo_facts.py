@@ -14,7 +14,7 @@ from rich.console import Console
 
 from include.demo.airflow_client import AirflowClient
 from include.demo.board import Board
-from include.demo.chapters import Challenge, Chronicle
+from include.demo.chronicle import Challenge, Chronicle
 from include.demo.episodes import Episode
 from include.demo.facts import RegistryFacts, TableFacts
 from include.demo.outside import ReplayProcess
