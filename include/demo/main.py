@@ -49,10 +49,15 @@ def run(stack: LocalStack) -> int:
             story.replay.stop()
             set_rate(clock_file, 1.0)
             summary = write_summary(folder / "summary.json", story, found, failure or None)
-    for line in [*told(summary), *([f"The loop did not close: {failure}"] if failure else [])]:
+    failed = summary["client_requests"]["failed"]
+    ending = (
+        f"The loop did not close: {failure}"
+        if failure
+        else f"The loop closed{f', but {failed} requests failed' if failed else ''}."
+    )
+    for line in [*told(summary), f"Summary: {folder / 'summary.json'}", ending]:
         board.print(line)
-    board.print(f"Summary: {folder / 'summary.json'}")
-    return 0 if summary["loop_closed"] and not summary["client_requests"]["failed"] else 1
+    return 0 if summary["loop_closed"] and not failed else 1
 
 
 def _story(
