@@ -88,6 +88,24 @@ def test_nothing_asked_for_is_a_refusal_on_record(rt: Runtime):
     assert entry["run_id"] == "r1"
 
 
+def test_the_same_refusal_of_the_same_requests_is_noted_once(rt: Runtime):
+    ask(rt, "age")
+    for run_id in ("r1", "r2"):
+        with pytest.raises(TrainingRefusedError, match="spend the budget"):
+            confirm(rt, run_id, retraining={"budget_per_month": 0})
+    assert [entry["run_id"] for entry in rt.ledger.read("trips", kind="training")] == ["r1"]
+    ask(rt, "volume")
+    with pytest.raises(TrainingRefusedError):
+        confirm(rt, "r3", retraining={"budget_per_month": 0})
+    assert [entry["run_id"] for entry in rt.ledger.read("trips", kind="training")] == ["r3", "r1"]
+
+
+def test_a_person_who_starts_a_scheduled_training_asked_for_it(rt: Runtime):
+    confirm(rt, "r1", "schedule", {"requested_by": "ann", "source": "schedule", "trials": 3})
+    with transaction(rt.engine) as connection:
+        assert connection.execute(select(training_requests.c.requested_by)).scalar_one() == "ann"
+
+
 def test_schedule_and_person_ask_for_themselves(rt: Runtime):
     scheduled = confirm(rt, "r1", "schedule")
     assert (scheduled.source, scheduled.reason) == ("schedule", "the schedule asked at 2013-08-01 00:00 UTC")

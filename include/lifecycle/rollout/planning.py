@@ -63,7 +63,7 @@ def _claim_newest(connection: Connection, rt: Runtime, model: str, champion: int
 def _open(
     connection: Connection, spec: ModelSpec, rt: Runtime, run: RunContext, candidate: RowMapping, champion: int | None
 ) -> PlannedRollout:
-    plan = _plan_of(spec, candidate["version"], champion, _requester(connection, spec.name, candidate["run_id"]))
+    plan = _plan_of(spec, candidate["version"], champion, _requesters(connection, spec.name, candidate["run_id"]))
     reason = _told(plan)
     values: dict[str, Any] = {
         "model": spec.name,
@@ -95,20 +95,20 @@ def _open(
     return _planned(row)
 
 
-def _plan_of(spec: ModelSpec, version: int, champion: int | None, requester: str) -> Plan:
+def _plan_of(spec: ModelSpec, version: int, champion: int | None, requesters: list[str]) -> Plan:
     rules = spec.rollout.model_dump(exclude={"approvers", "strategy"})
     strategy = "direct" if champion is None else spec.rollout.strategy
     own = {"model": spec.name, "version": version, "champion": champion, "strategy": strategy}
     return Plan.model_validate(
-        rules | own | {"metric": spec.objective.metric, "risk": spec.risk, "requested_by": requester, "spec_hash": spec.digest}
+        rules | own | {"metric": spec.objective.metric, "risk": spec.risk, "requested_by": requesters, "spec_hash": spec.digest}
     )
 
 
-def _requester(connection: Connection, model: str, run_id: str | None) -> str:
-    """Who asked for the training that made this candidate; empty when nobody is known."""
+def _requesters(connection: Connection, model: str, run_id: str | None) -> list[str]:
+    """All who asked for the training that made this candidate: one run answers every open request."""
     mine = (training_requests.c.model == model) & (training_requests.c.run_id == run_id)
-    query = select(training_requests.c.requested_by).where(mine).order_by(training_requests.c.id).limit(1)
-    return str(connection.execute(query).scalar_one_or_none() or "")
+    query = select(training_requests.c.requested_by).where(mine).order_by(training_requests.c.id)
+    return list(dict.fromkeys(connection.execute(query).scalars()))
 
 
 def _told(plan: Plan) -> str:

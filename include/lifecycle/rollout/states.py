@@ -61,7 +61,7 @@ class Plan(_Plain):
     approval_timeout: Duration
     metric: str = ""
     risk: Literal["low", "medium", "high"] = "medium"
-    requested_by: str = ""
+    requested_by: list[str] = []
     spec_hash: str = ""
 
     @property

@@ -58,22 +58,26 @@ def confirm_training(
 ) -> TrainingOrder:
     """Claim all open requests of the model for this run and fix its window; again with the same run id, the same order.
 
-    Trigger `signal` needs an open request; `schedule` and `manual` write their own. Only `manual` reads `conf` (see conf.py).
+    Trigger `signal` needs an open request; `schedule` and `manual` write their own. Only `manual` reads `conf` (see conf.py);
+    of `schedule` it says who started it, if a person did.
 
     Raises:
         TrainingRefusedError: nothing asked for, or permission.py says no; open requests stay open, the refusal is in the ledger.
         SpecInvalidError: `conf` holds an unknown key or a wrong value.
         SourceUnavailableError: database or MLflow did not answer.
     """
-    wanted = read_conf(conf, spec) if trigger == "manual" else TrainingConf()
+    wanted = read_conf(conf, spec) if trigger == "manual" else TrainingConf(requested_by=conf.get("requested_by"))
     champion = champion_version(rt, spec.name)
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         outcome = _claim(spec, rt, run, connection, trigger, wanted, champion)
+        waiting = [row["id"] for row in _requests(connection, spec.name, "open")]
     if isinstance(outcome, TrainingOrder):
         return outcome
-    entry = _entry(spec, run, "refuse training", outcome, {"trigger": trigger, **wanted.model_dump(mode="json")})
-    rt.ledger.write(entry)
+    # Upkeep wakes a waiting request every few minutes: the same answer to the same requests is noted once.
+    key = f"refuse-training:{spec.name}:{waiting}:{outcome}" if trigger == "signal" and waiting else None
+    evidence = {"trigger": trigger, "waiting": waiting, **wanted.model_dump(mode="json")}
+    rt.ledger.write(_entry(spec, run, "refuse training", outcome, evidence, key))
     raise TrainingRefusedError(f"model {spec.name}: {outcome}")
 
 

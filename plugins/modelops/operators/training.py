@@ -26,8 +26,7 @@ class ConfirmTrainingOperator(LifecycleOperator):
 
         release_stale(rt, train_run_state(context["ti"]))
         dag_run: Any = context["dag_run"]
-        conf = dict(context["params"]) | dict(dag_run.conf or {})
-        conf.setdefault("requested_by", getattr(dag_run, "triggering_user_name", None) or "airflow")
+        conf = _conf(dict(context["params"]), dag_run)
         return confirm_training(spec, rt, run, trigger=_trigger(str(dag_run.run_type), conf), conf=conf)
 
 
@@ -74,6 +73,12 @@ class TrainModelOperator(LifecycleOperator):
 
         plan, prepared = StudyPlan.model_validate(self.prepared["plan"]), PreparedData.model_validate(self.prepared["prepared"])
         return train_model(spec, rt, run, TrainingOrder.model_validate(self.order), plan, prepared)
+
+
+def _conf(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
+    """What the run was started with. Who started it stands above what `conf` says: requesters may not approve their version."""
+    person = getattr(dag_run, "triggering_user_name", None)
+    return params | dict(dag_run.conf or {}) | ({"requested_by": person} if person else {})
 
 
 def _trigger(run_type: str, conf: dict[str, Any]) -> Trigger:

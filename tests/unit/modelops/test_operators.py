@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.lifecycle.errors import DataInvalidError, SourceUnavailableError, TrainingRefusedError
 from include.lifecycle.results import MonitoredModel
 from modelops.operators.base import airflow_errors, plain
-from modelops.operators.training import _trigger
+from modelops.operators.training import _conf, _trigger
 from modelops.triggers.rollout import RolloutTrigger
 
 
@@ -35,6 +37,14 @@ def test_trigger_rebuilds_itself():
     path, arguments = RolloutTrigger(rollout_id=7, poll=0.5).serialize()
     assert path == f"{RolloutTrigger.__module__}.{RolloutTrigger.__name__}"
     assert RolloutTrigger(**arguments).serialize() == (path, arguments)
+
+
+def test_nobody_asks_in_another_name():
+    conf = {"reason": "new fares", "requested_by": "bob"}
+    by_ann = _conf({"trials": 6}, SimpleNamespace(conf=conf, triggering_user_name="ann"))
+    assert by_ann == {"trials": 6, "reason": "new fares", "requested_by": "ann"}
+    assert _conf({}, SimpleNamespace(conf=conf, triggering_user_name=None))["requested_by"] == "bob"
+    assert _conf({}, SimpleNamespace(conf=None, triggering_user_name=None)) == {}
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,14 @@ def planned_of(rollout_id):
 
 
 def test_approval_is_recorded(rt, world, spec, run, open_rollout, row_of):
-    rollout_id = open_rollout(requested_by="ada")
+    rollout_id = open_rollout(requested_by=["ada"])
     record_approval(spec, rt, run, planned_of(rollout_id), approved=True, by="grace", comment="go", hands=world.hands())
     entry = rt.ledger.read("churn", kind="approval")[0]
     assert (entry["act"], entry["actor"], row_of(rollout_id)["state"]) == ("approve rollout", "grace", "planned")
 
 
 def test_requester_may_not_approve(rt, world, spec, run, open_rollout, row_of):
-    rollout_id = open_rollout(requested_by="ada")
+    rollout_id = open_rollout(requested_by=["airflow:decide", "ada"])
     with pytest.raises(GateFailedError, match="ada asked for this training"):
         record_approval(spec, rt, run, planned_of(rollout_id), approved=True, by="ada", comment="", hands=world.hands())
     assert row_of(rollout_id)["state"] == "refused"
@@ -90,13 +90,14 @@ def test_no_refuses(rt, world, spec, run, open_rollout, row_of):
     assert (row_of(rollout_id)["state"], row_of(rollout_id)["reason"]) == ("refused", "grace refused: not now")
 
 
-def test_requester_is_who_asked_for_the_training(rt, world, spec, run, candidate, row_of):
+def test_requesters_are_all_who_asked_for_the_training(rt, world, spec, run, candidate, row_of):
     candidate(8, run_id="train-1")
     request = {"model": "churn", "source": "manual", "reason": "r", "requested_at": rt.clock.now(), "requested_by": "ada"}
     with transaction(rt.engine) as connection:
-        connection.execute(training_requests.insert().values(request | {"run_id": "train-1"}))
+        for asker in ("airflow:decide", "ada"):
+            connection.execute(training_requests.insert().values(request | {"run_id": "train-1", "requested_by": asker}))
     planned = plan_rollout(spec, rt, run, hands=world.hands())
-    assert row_of(planned.rollout_id)["plan"]["requested_by"] == "ada"
+    assert row_of(planned.rollout_id)["plan"]["requested_by"] == ["airflow:decide", "ada"]
 
 
 def back(rt, world, spec, run, to_version=None):
