@@ -14,6 +14,7 @@ from airflow.sdk.definitions.context import get_parsing_context
 
 from include.lifecycle.loading import load_model
 from include.lifecycle.spec import ModelSpec
+from include.lifecycle.training.conf import most_trials
 from modelops.assets import candidate, training_requested
 from modelops.operators.data import FetchDataOperator, PrepareDataOperator, SnapshotDataOperator, ValidateDataOperator
 from modelops.operators.evaluation import EvaluateModelOperator
@@ -114,10 +115,16 @@ def _approve(spec: ModelSpec, planned: Any) -> Any:
 
 
 def _training_form(spec: ModelSpec) -> dict[str, Any]:
-    most = max(1000, spec.training.trials)
     return {
         "reason": Param("", type="string", title="Reason", description="Why this training is wanted; it stands in the ledger."),
-        "trials": Param(spec.training.trials, type="integer", minimum=1, maximum=most, title="Optuna trials", section="Tuning"),
+        "trials": Param(
+            spec.training.trials,
+            type="integer",
+            minimum=1,
+            maximum=most_trials(spec),
+            title="Optuna trials",
+            section="Tuning",
+        ),
         "force": Param(
             False,
             type="boolean",

@@ -11,6 +11,8 @@ from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.spec_rules import did_you_mean
 
+_MOST_TRIALS = 1000
+
 
 class TrainingConf(BaseModel):
     """What may be said, all optional; null and empty text mean not said. `source` is the operator's (`schedule`: as cron)."""
@@ -20,9 +22,14 @@ class TrainingConf(BaseModel):
     reason: str | None = None
     requested_by: str | None = None
     method: str | None = None
-    trials: Annotated[int, Field(ge=1, le=1000)] | None = None
+    trials: Annotated[int, Field(ge=1)] | None = None
     force: bool = False
     source: str | None = None
+
+
+def most_trials(spec: ModelSpec) -> int:
+    """How many trials a person may ask for: a thousand, or what the YAML says if that is more."""
+    return max(_MOST_TRIALS, spec.training.trials)
 
 
 def read_conf(conf: dict[str, Any], spec: ModelSpec) -> TrainingConf:
@@ -40,4 +47,6 @@ def read_conf(conf: dict[str, Any], spec: ModelSpec) -> TrainingConf:
     methods = allowed_now(("training", "method")) or ("full",)
     if read.method is not None and read.method not in methods:
         raise SpecInvalidError(f"{where}: method {read.method!r} is not available; allowed: {', '.join(map(str, methods))}")
+    if read.trials is not None and read.trials > (most := most_trials(spec)):
+        raise SpecInvalidError(f"{where}: trials: got {read.trials}; allowed: 1 to {most}")
     return read
