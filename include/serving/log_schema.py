@@ -32,6 +32,8 @@ LOG_COLUMNS = {
     "latency_ms": "DOUBLE",
 }
 FEATURES = "features"
+PROBE_PREFIX = "serving-check-"
+"""Request ids of a rollout's serving check. They are logged like all, but are no traffic: readers leave them out."""
 _READ_ATTEMPTS = 5
 
 
@@ -130,6 +132,7 @@ def predictions_relation(
 ) -> duckdb.DuckDBPyRelation:
     """All predictions with `since` <= event_time < `until`, one row per (request_id, row, model_version); the first logged wins.
 
+    Golden requests of a serving check, which came past the gateway (PROBE_PREFIX, no assigned version), are left out.
     Columns: LOG_COLUMNS, then `feature_column(name)` per feature, DOUBLE or VARCHAR; null where a row's version had none such.
     Segments are read now, into a temporary table; compacted files lazily, so that a query reads only the columns that it names.
     Times are TIMESTAMPTZ: fetch them by `.df()` or Arrow (`fetchall` would need pytz). Use it by `.create_view("predictions")` or
@@ -161,7 +164,8 @@ def _bounds(since: datetime | None, until: datetime | None) -> str:
     clauses = [
         f"event_time {sign} TIMESTAMPTZ {literal(_utc(at))}" for sign, at in ((">=", since), ("<", until)) if at is not None
     ]
-    return " AND ".join(clauses) or "true"
+    traffic = f"(assigned_version IS NOT NULL OR NOT starts_with(request_id, {literal(PROBE_PREFIX)}))"
+    return " AND ".join([*clauses, traffic])
 
 
 def _utc(at: datetime) -> str:

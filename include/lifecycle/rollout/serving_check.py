@@ -24,6 +24,7 @@ from include.lifecycle.rollout.states import State
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
+from include.serving.log_schema import PROBE_PREFIX
 
 CHECK = "serving"
 TIMED_REQUESTS = 100
@@ -97,7 +98,7 @@ def _p95_ms(url: str, body: Json) -> float:
 
 
 def _ask(url: str, body: Json, name: str) -> Json:
-    headers = {"content-type": "application/json", "x-request-id": f"serving-check-{name}-{time.time_ns()}"}
+    headers = {"content-type": "application/json", "x-request-id": f"{PROBE_PREFIX}{name}-{time.time_ns()}"}
     request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - loopback
     try:
         with urlopen(request, timeout=10) as response:  # noqa: S310 - loopback

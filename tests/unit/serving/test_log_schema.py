@@ -50,6 +50,13 @@ def read(folder: Path, **bounds: datetime) -> pd.DataFrame:
         return predictions_relation(connection, folder, NUMERIC, CATEGORICAL, **bounds).df().sort_values("request_id")
 
 
+def test_golden_requests_of_a_serving_check_are_no_traffic(tmp_path: Path) -> None:
+    golden = [line(number, request_id=f"serving-check-golden-{number}") for number in range(50)]
+    through_the_gateway = line(60, request_id="serving-check-of-a-client", assigned_version=3)
+    segment(tmp_path, "3-1-1.jsonl", line(1), *golden, through_the_gateway)
+    assert read(tmp_path)["request_id"].tolist() == ["r1", "serving-check-of-a-client"]
+
+
 def test_columns_and_types(tmp_path: Path) -> None:
     segment(tmp_path, "3-1-1.jsonl", line(1, assigned_version=4))
     table = read(tmp_path)
