@@ -115,6 +115,15 @@ def test_a_spent_cause_waits_until_it_has_grown(rt, make_runtime):
     assert decide([SPEC], later, RUN).training_requested == [MODEL]
 
 
+def test_a_training_that_failed_does_not_spend_its_cause(rt, make_runtime):
+    open_signal(rt)
+    decide([SPEC], rt, RUN)
+    set_state(rt, training_requests, state="failed", outcome="the source database was down")
+    open_signal(rt)
+    later = make_runtime(FixedClock(NOW + 2 * DAY))  # the cooldown, doubled by one fruitless training
+    assert decide([SPEC], later, RUN).training_requested == [MODEL]
+
+
 def test_a_promoted_version_has_no_spent_causes(rt, make_runtime):
     open_signal(rt)
     decide([SPEC], rt, RUN)

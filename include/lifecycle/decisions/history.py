@@ -66,9 +66,17 @@ def _open_rollout(connection: Connection, model: str) -> str | None:
 
 
 def _spent(connection: Connection, model: str, versions: dict[str, int | None]) -> dict[str, float]:
-    """Effect at which each cause was last trained for, where the version that showed it is the one that shows it now."""
-    query = select(signals.c.cause, signals.c.version, signals.c.effect).where(
-        signals.c.model == model, signals.c.state == "accepted", signals.c.cause.in_(list(versions))
+    """Effect at which each cause was last trained for, where the version that showed it is the one that shows it now.
+
+    A training that failed answered nothing: it counts as fruitless, which bounds the tries, and does not spend its cause.
+    """
+    asked = signals.outerjoin(training_requests, signals.c.training_request_id == training_requests.c.id)
+    query = select(signals.c.cause, signals.c.version, signals.c.effect).select_from(asked)
+    query = query.where(
+        signals.c.model == model,
+        signals.c.state == "accepted",
+        signals.c.cause.in_(list(versions)),
+        func.coalesce(training_requests.c.state, "done") != "failed",
     )
     rows = connection.execute(query.order_by(signals.c.id))
     return {row.cause: float(row.effect) for row in rows if row.version == versions[row.cause]}
