@@ -109,11 +109,20 @@ def test_a_person_who_starts_a_scheduled_training_asked_for_it(rt: Runtime):
 def test_schedule_and_person_ask_for_themselves(rt: Runtime):
     scheduled = confirm(rt, "r1", "schedule")
     assert (scheduled.source, scheduled.reason) == ("schedule", "the schedule asked at 2013-08-01 00:00 UTC")
-    finish_requests(rt, "r1", "done", 1, "registered version 1")
+    finish_requests(rt, "trips", "r1", "done", 1, "registered version 1")
     manual = confirm(rt, "r2", "manual", {"reason": "new fares", "requested_by": "ana", "trials": 3, "method": "full"})
     assert (manual.source, manual.reason, manual.method, manual.overrides) == ("manual", "new fares", "full", {"trials": 3})
     assert manual.cause["trials"] == 3
     assert states(rt) == [("done", "r1"), ("claimed", "r2")]
+
+
+def test_the_same_run_id_of_another_model_is_left_alone(rt: Runtime):
+    cron = "scheduled__2013-08-04T02:00:00+00:00"
+    confirm(rt, cron, "schedule")
+    other = make_spec(name="rides")
+    confirm_training(other, rt, RunContext("rides", cron, "confirm_training"), trigger="schedule", conf={})
+    assert finish_requests(rt, "rides", cron, "done", 5, "registered version 5") == 1
+    assert states(rt) == [("claimed", cron), ("done", cron)]
 
 
 def test_wrong_conf_changes_nothing(rt: Runtime):
@@ -129,8 +138,8 @@ def test_one_training_at_a_time(rt: Runtime):
     with pytest.raises(TrainingRefusedError, match="run r1 is training it already"):
         confirm(rt, "r2")
     assert states(rt) == [("claimed", "r1"), ("open", None)]
-    assert finish_requests(rt, "r1", "done", 4, "registered version 4") == 1
-    assert finish_requests(rt, "r1", "done", 4, "registered version 4") == 0
+    assert finish_requests(rt, "trips", "r1", "done", 4, "registered version 4") == 1
+    assert finish_requests(rt, "trips", "r1", "done", 4, "registered version 4") == 0
     assert confirm(rt, "r2").request_ids == [late]
 
 
@@ -188,12 +197,12 @@ def test_the_budget_is_per_calendar_month_of_event_time(rt: Runtime, make_runtim
     tight = {"retraining": {"budget_per_month": 2}}
     for number in (1, 2):
         confirm(rt, f"r{number}", "schedule", **tight)
-        finish_requests(rt, f"r{number}", "done", number, "registered")
+        finish_requests(rt, "trips", f"r{number}", "done", number, "registered")
     with pytest.raises(TrainingRefusedError, match=r"2 trainings in 2013-08 spend the budget, retraining.budget_per_month is 2"):
         confirm(rt, "r3", "schedule", **tight)
     assert states(rt)[2:] == []
     confirm(rt, "r4", "manual", {"force": True}, **tight)
-    finish_requests(rt, "r4", "done", 4, "registered")
+    finish_requests(rt, "trips", "r4", "done", 4, "registered")
     september = make_runtime(FixedClock(datetime(2013, 9, 1, tzinfo=UTC)), MODELOPS_MLFLOW_URL=mlflow_server)
     assert confirm(september, "r5", "schedule", **tight)
 

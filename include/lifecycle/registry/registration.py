@@ -100,7 +100,7 @@ def _conclude(
         candidate = None
         if evaluation.deployable:
             candidate = open_candidate(rt, connection, spec.name, version, run.run_id, evaluation.outcome, evidence)
-        finish_requests(rt, run.run_id, "done", version, told, connection)
+        finish_requests(rt, spec.name, run.run_id, "done", version, told, connection)
         evidence |= {"engine": tags["engine"], "engine_reason": tags.get("engine_reason", ""), "candidate": candidate}
         done = {"phase": "done", "version_after": version, "evidence": intent.evidence | evidence}
         rt.ledger.write(intent.model_copy(update=done), connection)

@@ -83,16 +83,20 @@ def confirm_training(
 
 def finish_requests(
     rt: Runtime,
+    model: str,
     run_id: str,
     state: Literal["done", "failed", "refused"],
     version: int | None,
     outcome: str,
     connection: Connection | None = None,
 ) -> int:
-    """Close what run `run_id` claimed, with the version that came of it; returns how many rows changed (0 when done before)."""
+    """Close what the model's run `run_id` claimed, with the version that came of it; returns how many rows changed.
+
+    Run ids are unique in a Dag only: the cron runs of two models have the same one.
+    """
     statement = (
         update(training_requests)
-        .where(_ROWS.run_id == run_id, _ROWS.state == "claimed")
+        .where(_ROWS.model == model, _ROWS.run_id == run_id, _ROWS.state == "claimed")
         .values(state=state, version=version, outcome=outcome)
     )
     if connection is not None:
@@ -135,7 +139,7 @@ def _claim(
     """The order, or the reason against it. Runs under the model's lock."""
     now = rt.clock.now()
     before = _earlier_order(connection, run)
-    if before is not None and _still_claimed(connection, run.run_id):
+    if before is not None and _still_claimed(connection, run):
         return before
     if reason := refusal(connection, spec, run.run_id, now, force=wanted.force):
         return reason
@@ -209,8 +213,8 @@ def _mark(connection: Connection, run_id: str, request_ids: list[int]) -> None:
     connection.execute(update(training_requests).where(takable).values(state="claimed", run_id=run_id, outcome=None))
 
 
-def _still_claimed(connection: Connection, run_id: str) -> bool:
-    query = select(_ROWS.id).where(_ROWS.run_id == run_id, _ROWS.state == "claimed").limit(1)
+def _still_claimed(connection: Connection, run: RunContext) -> bool:
+    query = select(_ROWS.id).where(_ROWS.model == run.model, _ROWS.run_id == run.run_id, _ROWS.state == "claimed").limit(1)
     return connection.execute(query).first() is not None
 
 
