@@ -40,7 +40,7 @@ class DataSection(Section):
     window: PositiveDuration = Field(description="training rows are those of the last so much event time")
     max_rows: Positive = Field(description="rows; over this cap a sample of the whole window is taken")
     sample_by: str = Field(description="what decides whether a row is in the sample")
-    new_rows_threshold: Positive = Field(description="rows; so much new data is worth a training")
+    new_rows_threshold: Positive = Field(description="rows; so much new data is worth a training (nothing counts them yet)")
     expectations: list[dict[str, Any]] = Field(
         description="Great Expectations that the fetched rows must meet, each as {expect_...: {argument: value}}"
     )
@@ -140,7 +140,7 @@ class LimitsSection(Section):
     error_rate: Share = Field(description="fraction of the canary's requests that may fail")
     latency_ratio: Annotated[float, Field(gt=1)] = Field(description="canary's p95 over the champion's p95")
     latency_floor: Duration = Field(description="a ratio counts only when the p95s differ by more than this")
-    performance_drop: Share = Field(description="fraction of the champion's metric that may be lost")
+    performance_drop: Share = Field(description="fraction of the champion's skill that may be lost")
 
 
 class RolloutSection(Section):
@@ -175,7 +175,9 @@ class DriftSection(Section):
     """When a distance counts: above its minimum effect and above its own null quantile."""
 
     minimum_effect: NotNegative = Field(description="distance below which nothing is drift")
-    act_effect: NotNegative = Field(description="distance from which drift asks for an act")
+    act_effect: NotNegative = Field(
+        description="distance above its threshold at which prediction drift takes all of its part of health; nothing acts on it"
+    )
     false_alarms_per_quarter: Annotated[float, Field(gt=0)] = Field(
         description="false alarms that are put up with per model, over all its columns and windows"
     )
@@ -214,9 +216,11 @@ class RetrainingSection(Section):
     """When a signal becomes a training."""
 
     mode: Literal["off", "suggest", "approve", "auto"] = Field(description="what a confirmed signal leads to")
-    cooldown: Duration = Field(description="event time between two trainings that signals asked for")
+    cooldown: Duration = Field(
+        description="event time since the last training request of any source before a signal may ask for one"
+    )
     confirm: ConfirmSection = Field(description="when a signal counts")
-    max_age: Duration = Field(description="a champion older than this asks for a training")
+    max_age: Duration = Field(description="a champion older than this asks for a training (nothing looks at its age yet)")
     budget_per_month: Annotated[int, Field(ge=0)] = Field(
         description="trainings in a calendar month, the scheduled ones too; forced ones are not counted"
     )
@@ -233,7 +237,7 @@ class RetentionSection(Section):
     """How long versions are kept."""
 
     keep_versions: Positive = Field(
-        description="newest versions whose files are kept at least (nothing deletes a version's files yet)"
+        description="newest versions whose served copies are kept when retired (files in the registry are always kept)"
     )
     retire_after: Duration = Field(description="event time after which a version without an alias is retired")
     keep_predictions: Duration = Field(description="event time that the prediction log is kept")

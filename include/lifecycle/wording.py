@@ -54,7 +54,7 @@ def _judgement(spec: ModelSpec) -> str:
     return (
         f"By {objective.metric} ({'lower' if lower else 'higher'} is better) on the newest {spec.data.holdout:.0%} of the "
         f"window, and against the champion on identical rows. {floor} A scheduled challenger must be {wanted}; one that "
-        f"was trained because of decay must be better.{_groups(spec)}"
+        f"was trained because of decay, or by another algorithm or on other features, must be better.{_groups(spec)}"
     )
 
 
@@ -83,9 +83,10 @@ def _retraining(spec: ModelSpec) -> str:
         return "No signal leads to a training (mode off); only the schedule and people do."
     return (
         f"A decay that stood in {confirm.windows} of the last {confirm.of} windows, over at least "
-        f"{length(confirm.spanning)}, starts a training: at most one in {length(policy.cooldown)}, and with the scheduled "
-        f"ones {policy.budget_per_month} a month. Drift of inputs alone (from a distance of "
-        f"{spec.monitoring.drift.act_effect:g}) does so only when performance fails too; faults in the data never do."
+        f"{length(confirm.spanning)}, starts a training, {length(policy.cooldown)} after the last one at the earliest (twice as "
+        f"long after each that came to nothing; after two such in a row it is only suggested to a person), and with the "
+        f"scheduled ones at most {policy.budget_per_month} times a month. Drift of inputs alone never starts one; while a fault "
+        "in the data stands, nothing is trained."
     )
 
 
@@ -128,6 +129,7 @@ def _person(spec: ModelSpec) -> str:
 def _retirement(spec: ModelSpec) -> str:
     kept = spec.retention
     return (
-        f"A version is archived {length(kept.retire_after)} after it lost its last alias: its server and served copy go, its "
-        f"files stay in the registry. Predictions are kept for {length(kept.keep_predictions)}."
+        f"A version is archived {length(kept.retire_after)} after it lost its last alias: its server goes, its served copy too "
+        f"unless it is one of the newest {kept.keep_versions}, its files stay in the registry. Predictions are kept for "
+        f"{length(kept.keep_predictions)}."
     )
