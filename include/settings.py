@@ -56,13 +56,13 @@ class Settings:
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Build Settings from `environment` (default: the process's own), then `<local>/modelops.env`, then defaults.
 
+    Raises ValueError that names a variable whose value cannot be used, and what is allowed.
     The stack writes `modelops.env`, so that the command line finds a running stack without exporting anything.
     """
     given = os.environ if environment is None else environment
     home = Path(given.get("MODELOPS_HOME", PROJECT_ROOT))
     local = Path(given.get("MODELOPS_LOCAL", home / ".local"))
     env = {**_read_env_file(local / "modelops.env"), **given}
-    first, _, last = env.get("MODELOPS_SERVER_PORTS", "18300-18399").partition("-")
     clock_file, overlay, passfile = (env.get(f"MODELOPS_{name}") for name in ("CLOCK_FILE", "OVERLAY", "PASSFILE"))
     return Settings(
         home=home,
@@ -77,15 +77,22 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         supervisor_socket=Path(env.get("MODELOPS_SUPERVISOR_SOCKET", local / "supervisor" / "supervisor.sock")),
         server_conf_dir=Path(env.get("MODELOPS_SERVER_CONF_DIR", local / "supervisor" / "conf.d")),
         server_log_dir=Path(env.get("MODELOPS_SERVER_LOG_DIR", local / "logs")),
-        server_ports=(int(first), int(last or first)),
+        server_ports=_port_range("MODELOPS_SERVER_PORTS", env.get("MODELOPS_SERVER_PORTS", "18300-18399")),
         passfile=Path(passfile) if passfile else None,
         clock_file=Path(clock_file) if clock_file else None,
         overlay=Path(overlay) if overlay else None,
         airflow_url=env.get("MODELOPS_AIRFLOW_URL", "http://127.0.0.1:18080"),
-        airflow_passwords=Path(
-            env.get("MODELOPS_AIRFLOW_PASSWORDS", local / "airflow" / "simple_auth_manager_passwords.json.generated")
-        ),
+        airflow_passwords=Path(env.get("MODELOPS_AIRFLOW_PASSWORDS", local / "secrets" / "airflow-passwords.json")),
     )
+
+
+def _port_range(name: str, text: str) -> tuple[int, int]:
+    """`first-last`, or one port."""
+    first, _, last = text.partition("-")
+    ends = (first, last or first)
+    if not all(end.isdecimal() and 1 <= int(end) <= 65_535 for end in ends) or int(ends[0]) > int(ends[1]):
+        raise ValueError(f"{name}={text!r}; allowed: first-last, rising, each from 1 to 65535, such as 18300-18399")
+    return int(ends[0]), int(ends[1])
 
 
 def _read_env_file(path: Path) -> dict[str, str]:

@@ -101,6 +101,8 @@ def _merged(name: str, configured: Settings) -> tuple[Node, list[Problem]]:
         raise SpecInvalidError(f"no model {name!r}: {file} does not exist{did_you_mean(name, known)}")
     model, problems = _read_once(file, "model", file.stat().st_mtime_ns)
     tree, found = merge(_without_wildcard(defaults_tree(configured)), model), list(problems)
+    if configured.overlay and not configured.overlay.is_dir():
+        raise SpecInvalidError(f"MODELOPS_OVERLAY is {configured.overlay}; allowed: a folder that exists, or leave it unset")
     overlay_file = configured.overlay / f"{name}.yaml" if configured.overlay else None
     if overlay_file and overlay_file.is_file():
         overlay, more = _read_once(overlay_file, "overlay", overlay_file.stat().st_mtime_ns)

@@ -42,7 +42,6 @@ class Project:
         (self.home / "include" / "models" / f"{name}.yaml").write_text(text, encoding="utf-8")
 
     def overlay(self, text: str) -> None:
-        (self.home / "overlay").mkdir(exist_ok=True)
         (self.home / "overlay" / "churn.yaml").write_text(text, encoding="utf-8")
 
     def problems(self, text: str) -> list[str]:
@@ -56,7 +55,7 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """A project with the valid model `churn`."""
-    for folder in ("include/models", "include/sql/churn", "dags"):
+    for folder in ("include/models", "include/sql/churn", "dags", "overlay"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "include/sql/churn/training.sql").write_text(TRAINING_SQL)
     (tmp_path / "include/sql/churn/labels.sql").write_text("SELECT 1\n")

@@ -150,3 +150,9 @@ def test_loading_imports_nothing_heavy():
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=PROJECT_ROOT)
+
+
+def test_an_overlay_folder_that_is_none_is_not_ignored(project):
+    (project.home / "overlay").rmdir()
+    with pytest.raises(SpecInvalidError, match=r"MODELOPS_OVERLAY is .*overlay; allowed: a folder that exists"):
+        load_model("churn", settings=project.settings)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from include.settings import PROJECT_ROOT, load_settings
 
 
@@ -13,7 +15,7 @@ def test_defaults_lie_below_the_project(tmp_path):
     assert found.models_dir == tmp_path / "include" / "models"
     assert (found.sql_dir, found.dags_dir) == (tmp_path / "include" / "sql", tmp_path / "dags")
     assert found.airflow_url == "http://127.0.0.1:18080"
-    assert found.airflow_passwords == tmp_path / ".local" / "airflow" / "simple_auth_manager_passwords.json.generated"
+    assert found.airflow_passwords == tmp_path / ".local" / "secrets" / "airflow-passwords.json"
     assert (found.overlay, found.clock_file, found.passfile) == (None, None, None)
     assert load_settings({}).home == PROJECT_ROOT
 
@@ -32,3 +34,9 @@ def test_ports_and_paths_are_read(tmp_path):
     assert found.server_ports == (5, 7)
     assert found.overlay == Path("/over")
     assert load_settings({"MODELOPS_LOCAL": str(tmp_path), "MODELOPS_SERVER_PORTS": "5"}).server_ports == (5, 5)
+
+
+@pytest.mark.parametrize("text", ["x", "7-5", "0-9", "1-70000", "5-7-9"])
+def test_a_range_that_is_none_is_named(tmp_path, text):
+    with pytest.raises(ValueError, match=f"MODELOPS_SERVER_PORTS='{text}'; allowed: first-last"):
+        load_settings({"MODELOPS_LOCAL": str(tmp_path), "MODELOPS_SERVER_PORTS": text})
