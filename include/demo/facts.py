@@ -68,9 +68,10 @@ class TableFacts:
         return None if found is None else str(found)
 
     def signal_of(self, request_id: int) -> RowMapping | None:
-        """The signal that led to a training request; of several, the one with the strongest effect."""
+        """The signal that a training was requested for, not one that was accepted with it: effects of kinds do not compare."""
+        leading = select(training_requests.c.cause["cause"].astext).where(training_requests.c.id == request_id).scalar_subquery()
         query = select(signals).where(signals.c.training_request_id == request_id)
-        return self._first(query.order_by(signals.c.effect.desc()))
+        return self._first(query.order_by((signals.c.cause == leading).desc(), signals.c.effect.desc()))
 
     def open_signals(self) -> Sequence[RowMapping]:
         """Signals that stand now."""

@@ -65,14 +65,15 @@ def test_only_a_claimed_request_of_a_signal_counts(rt: Runtime):
     assert facts.training_now() == "weekly"
 
 
-def test_signal_of_a_training_is_its_strongest(rt: Runtime):
-    number = request(rt, source="signal")
+def test_signal_of_a_training_is_what_it_was_requested_for(rt: Runtime):
+    number = request(rt, source="signal", cause={"cause": "decay:calibration_gap"})
     seen = {"model": MODEL, "kind": "decay", "severity": "act", "first_seen": NOW, "last_seen": NOW, "state": "accepted"}
-    for cause, effect in (("decay:calibration_gap", 0.12), ("decay:roc_auc", 0.4)):
-        insert(rt, signals, **seen, cause=cause, effect=effect, training_request_id=number)
+    for cause, effect in (("covariate:temp", 0.9), ("decay:calibration_gap", 0.12), ("decay:roc_auc", 0.4)):
+        kind = cause.partition(":")[0]
+        insert(rt, signals, **seen | {"kind": kind}, cause=cause, effect=effect, training_request_id=number)
     found = TableFacts(rt.engine, MODEL).signal_of(number)
     assert found is not None
-    assert found["cause"] == "decay:roc_auc"
+    assert found["cause"] == "decay:calibration_gap"
 
 
 def test_rollouts_open_and_newest(rt: Runtime):
