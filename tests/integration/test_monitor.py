@@ -98,6 +98,21 @@ def test_an_unfinished_window_waits(world, watch):
     assert [row["window_end"] for row in rows_of(rt, windows)] == [LIVE + DAY, LIVE + 2 * DAY]
 
 
+def test_a_label_without_a_key_hides_no_other(world, watch):
+    rt = world(LIVE + DAY + timedelta(hours=7))
+    numbers = {f"77-{number}": str(number) for number in range(400)}
+    frame, honest = make_table(1, start=LIVE, per_day=400, seed=77)
+    frame["id"] = frame["id"].map(numbers)
+    write_log(rt.storage.predictions(MODEL), log_lines(frame, honest, version=1), version=1)
+    add_outcomes(rt, frame, LIVE + DAY + timedelta(hours=6))
+    with rt.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE outcomes ALTER COLUMN id TYPE bigint USING id::bigint"))
+        connection.execute(text("INSERT INTO outcomes VALUES (NULL, :at, 1, :at)"), {"at": LIVE + timedelta(hours=1)})
+    watch(rt)
+    (stored,) = rows_of(rt, windows)
+    assert (stored["rows"], stored["mature_rows"]) == (400, 400)
+
+
 def test_labels_that_mature_append_a_revision(world, watch):
     early, late = world(LIVE + DAY + timedelta(hours=1)), world(LIVE + DAY + timedelta(hours=7))
     frame = serve(early, days=1)

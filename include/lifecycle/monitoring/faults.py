@@ -73,6 +73,8 @@ def _null_fault(nulls: int, rows: int, stored: ColumnProfile) -> tuple[str, floa
 
 
 def _unit_fault(values: NDArray[np.float64], stored: NumericProfile, evidence: dict[str, Any]) -> tuple[str, float, str] | None:
+    if not values.size:
+        return None  # hardly filled in training, empty now: nothing to compare
     found, expected = np.quantile(values, _QUANTILES), np.array([stored.quantile(level) for level in _QUANTILES])
     if (found * expected <= 0).any():
         return None  # zeros or another sign: no common factor to tell

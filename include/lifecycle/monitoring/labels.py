@@ -68,7 +68,8 @@ def fetch_labels(spec: ModelSpec, sql_dir: Path, url: URL, start: datetime, end:
     try:
         with engine.connect() as connection:
             found = connection.execute(query, bound)
-            frame = pandas.DataFrame(found.fetchall(), columns=list(found.keys()))
+            # as objects: beside a null, whole-number keys would become floats and join with nothing
+            frame = pandas.DataFrame(found.fetchall(), columns=list(found.keys()), dtype=object)
     except OperationalError as problem:
         raise SourceUnavailableError(f"{where}: the database did not answer: {str(problem.orig).strip()}") from None
     except DBAPIError as problem:
@@ -79,9 +80,13 @@ def fetch_labels(spec: ModelSpec, sql_dir: Path, url: URL, start: datetime, end:
 
 
 def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int) -> Labels:
-    """From a table with COLUMNS: known by `as_of`, event not after `newest_event` (microseconds); the newest `known_at` wins."""
+    """From a table with COLUMNS: known by `as_of`, event not after `newest_event` (microseconds); the newest `known_at` wins.
+
+    A row without a key labels nothing.
+    """
     import pandas
 
+    frame = frame[frame["key"].notna()]
     if frame.empty:
         return Labels({}, np.empty(0))
     events = pandas.to_datetime(frame["event_time"], utc=True).dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)

@@ -12,6 +12,7 @@ from include.lifecycle.monitoring.faults import check_faults, faulty_columns
 from include.lifecycle.monitoring.health import band, health_of
 from include.lifecycle.monitoring.measure import guarded, measure_window
 from include.lifecycle.monitoring.performance import CALIBRATION, check_performance, performance_numbers
+from include.lifecycle.monitoring.profile import build_profile
 from include.lifecycle.verdicts import Outcome
 from tests.unit.lifecycle.monitoring.examples import START, as_labelled, as_predictions, make_spec, make_table
 
@@ -96,6 +97,21 @@ def test_faults_are_named(spec, profile, change, fault):
     assert (failed.check, failed.evidence["fault"], failed.evidence["severity"]) == ("data_fault:warmth", fault, "critical")
     drift = check_drift(spec, profile, predictions, faulty_columns(verdicts))
     assert outcomes(drift)["covariate:warmth"] == "inconclusive"
+
+
+def test_an_empty_column_that_was_nearly_empty_in_training_hides_no_other_fault(spec):
+    train, _ = make_table(60, seed=11)
+    holdout, honest = make_table(20, start=START + timedelta(days=60), seed=12)
+    for frame in (train, holdout):
+        frame.loc[np.arange(len(frame)) % 5 > 0, "wind"] = None
+    sparse = build_profile(spec, train, holdout, honest, seed=3)
+    predictions, _ = window(change=lambda frame: frame.assign(wind=None, warmth=None))
+    found = outcomes(check_faults(spec, sparse, predictions))
+    assert found == {
+        "data_fault:wind": Outcome.PASS,
+        "data_fault:warmth": Outcome.FAIL,
+        "data_fault:city": Outcome.PASS,
+    }
 
 
 @pytest.mark.parametrize(
