@@ -49,7 +49,7 @@ def measure_window(
 
 def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled) -> list[Verdict]:
     if profile is None:
-        reason = f"version {window.version} has no reference profile"
+        reason = f"version {window.version} has no usable reference profile; the task's log says why"
         kinds = (DATA_FAULT, COVARIATE, PREDICTION_DRIFT, DECAY)
         return [Verdict(check=kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for kind in kinds]
     faults = guarded(DATA_FAULT, lambda: check_faults(spec, profile, window))

@@ -5,6 +5,7 @@ It never trains, deploys or rolls back. Killed and run again it measures what is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +41,8 @@ from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import desired_traffic
 from include.lifecycle.tables import windows as windows_table
 from include.lifecycle.verdicts import Outcome, Verdict
+
+log = logging.getLogger(__name__)
 
 Profiles = Callable[[int], Profile]
 
@@ -185,7 +188,8 @@ def _profile_or_none(read: Profiles, version: int) -> Profile | None:
         return read(version)
     except SourceUnavailableError:
         raise
-    except LifecycleError:
+    except LifecycleError as problem:
+        log.warning("version %d is judged without a reference profile: %s", version, problem)
         return None
 
 
