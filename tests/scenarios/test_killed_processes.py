@@ -7,7 +7,7 @@ from tests.scenarios.conftest import Scenario
 
 def test_loop_closes_although_a_task_and_daemons_are_killed(scenario: Scenario):
     job = scenario.start()
-    job.wait_for("at tune")
+    job.wait_for("Training 1 (schedule)")
     scenario.kill_task()
     job.wait_for("Training 2 (schedule)")
     scenario.kill("scheduler")
