@@ -10,6 +10,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from include.lifecycle.errors import GateFailedError
 from include.lifecycle.loading import load_model
 from include.lifecycle.results import PlannedRollout, RolloutOutcome, ServingCheck
 from include.lifecycle.runtime import RunContext, Runtime, runtime
@@ -158,5 +159,12 @@ class RollBackModelOperator(LifecycleOperator):
 
         dag_run: Any = context["dag_run"]
         by = getattr(dag_run, "triggering_user_name", None) or "airflow"
-        wanted = str(self.to_version or "").strip()
-        return roll_back_model(spec, rt, run, reason=self.reason, by=by, to_version=int(wanted) if wanted.isdigit() else None)
+        return roll_back_model(spec, rt, run, reason=self.reason, by=by, to_version=_version(self.to_version))
+
+
+def _version(text: str) -> int | None:
+    """The version that a person named, None for nothing; GateFailedError for anything else, so that no other one is taken."""
+    wanted = str(text or "").strip()
+    if wanted and not (wanted.isascii() and wanted.isdigit()):
+        raise GateFailedError(f"to_version is {text!r}; allowed: a version's number, or nothing for the previous champion")
+    return int(wanted) if wanted else None
