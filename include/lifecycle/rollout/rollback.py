@@ -1,9 +1,12 @@
 """A person's or a policy's rollback: the model's traffic and champion alias go back to the previous version, or a named one.
 
 Stands beside rollouts: an open one is taken over and aborted first. Order: server, traffic, read back, alias, old server stops.
+What a run set out to do stands in the ledger first: the same run again, after a kill, goes back no further.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import RowMapping, select
 
@@ -26,18 +29,45 @@ def roll_back_model(
 ) -> RolloutOutcome:
     """Go back to `to_version`, or to the version with the alias `previous`; the same run again changes nothing.
 
-    While a rollout is open, it is aborted; that is the whole rollback unless another version was named. Raises GateFailedError
-    when there is nothing to go back to or the version's files are gone; SourceUnavailableError when something does not answer.
+    An open rollout is aborted. That is the whole rollback when it had traffic, unless another version was named or it was
+    promoted just before. Raises GateFailedError when there is nothing to go back to or the version's files are gone;
+    SourceUnavailableError when something does not answer.
     """
     used = hands or usual_hands(rt)
     told = f"rollback by {by}: {reason}"
-    with transaction(rt.engine) as connection:
-        running = open_rollout(connection, spec.name)
-    if running is not None:
-        outcome = abort_rollout(rt, running["id"], f"rollback:{run.run_id}", told, hands=used)
-        if to_version in (None, running["champion"]):
+    stopped = _rollout_to_stop(rt, run, spec.name, told)
+    if stopped is not None:
+        outcome = abort_rollout(rt, stopped["rollout"], f"rollback:{run.run_id}", told, hands=used)
+        returned = stopped["had_traffic"] and outcome.state != State.PROMOTED
+        if returned and to_version in (None, stopped["champion"]):
             return outcome
     return _go_back(rt, run, used, spec.name, told, to_version)
+
+
+def _rollout_to_stop(rt: Runtime, run: RunContext, model: str, told: str) -> dict[str, Any] | None:
+    """The open rollout (`rollout`, `champion`, `had_traffic`), or the one that this run found open when it began."""
+    if (seen := _phase_seen(rt, run, model, "noted")) is not None:
+        return dict(seen["evidence"])
+    with transaction(rt.engine) as connection:
+        row = open_rollout(connection, model)
+    if row is None or _phase_seen(rt, run, model, "intended") is not None:
+        return None
+    had_traffic = row["state"] != State.PLANNED or row["status"].get("pending") is not None
+    found = {"rollout": row["id"], "champion": row["champion"], "had_traffic": had_traffic}
+    entry = Entry(
+        model=model,
+        kind="rollback",
+        act=f"stop rollout {row['id']}",
+        actor=run.actor,
+        reason=told,
+        version_before=row["version"],
+        version_after=row["champion"],
+        run_id=run.run_id,
+        idempotency_key=f"rollback:{model}:{run.run_id}:stop",
+        evidence=found,
+    )
+    rt.ledger.write(entry)
+    return found
 
 
 def _go_back(rt: Runtime, run: RunContext, hands: Hands, model: str, told: str, to_version: int | None) -> RolloutOutcome:

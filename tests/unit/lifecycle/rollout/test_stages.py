@@ -9,13 +9,13 @@ from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError
 from include.lifecycle.results import PlannedRollout
 from include.lifecycle.rollout.approval import record_approval
-from include.lifecycle.rollout.driver import drive_once
+from include.lifecycle.rollout.driver import abort_rollout, drive_once
 from include.lifecycle.rollout.planning import plan_rollout
 from include.lifecycle.rollout.reconcile import reconcile
 from include.lifecycle.rollout.rollback import roll_back_model
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates, training_requests
-from tests.unit.lifecycle.rollout.test_driver import QUICK
+from tests.unit.lifecycle.rollout.test_driver import QUICK, drive
 
 
 @pytest.fixture
@@ -139,6 +139,30 @@ def test_rollback_during_a_rollout_aborts_it(rt, world, spec, run, open_rollout)
     drive_once(rt, rollout_id, "driver", hands=world.hands())
     outcome = back(rt, world, spec, run)
     assert (outcome.state, outcome.rollout_id, world.weights) == ("aborted", rollout_id, {7: 100})
+    world.aliases["previous"] = 6
+    assert back(rt, world, spec, run) == outcome  # a task that is tried again goes back no further
+    assert (world.weights, world.aliases["champion"]) == ({7: 100}, 7)
+
+
+def test_rollback_while_a_rollout_waits_for_approval_leaves_the_champion(rt, world, spec, run, open_rollout, row_of):
+    world.aliases = {"champion": 7, "previous": 6}
+    rollout_id = open_rollout()
+    outcome = back(rt, world, spec, run)
+    assert (outcome.state, world.weights, row_of(rollout_id)["state"]) == ("rolled_back", {6: 100}, "aborted")
+    assert back(rt, world, spec, run) == outcome
+
+
+def test_rollback_of_a_rollout_that_was_promoted_meanwhile(rt, world, spec, run, open_rollout, gateway_log, monkeypatch):
+    rollout_id = open_rollout(**QUICK)
+    drive_once(rt, rollout_id, "driver", hands=world.hands())
+
+    def too_late(*arguments, **named):
+        drive(rt, rollout_id, world, gateway_log)
+        return abort_rollout(*arguments, **named)
+
+    monkeypatch.setattr("include.lifecycle.rollout.rollback.abort_rollout", too_late)
+    outcome = back(rt, world, spec, run)
+    assert (outcome.state, outcome.version, world.weights) == ("rolled_back", 8, {7: 100})
 
 
 def test_reconcile_drives_what_nobody_drives(rt, world, open_rollout, row_of):
