@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from include.lifecycle.errors import SourceUnavailableError
 
@@ -22,13 +23,17 @@ def engine_for(url: str, passfile: Path | None = None) -> Engine:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction; a database that does not answer becomes SourceUnavailableError (retryable)."""
+    """One transaction; a database that does not answer becomes SourceUnavailableError (retryable).
+
+    So does a connection that broke (psycopg2 then knows it is closed already), and none that got free in time.
+    """
     try:
         with engine.begin() as connection:
             yield connection
-    except OperationalError as problem:
+    except (OperationalError, InterfaceError, PoolTimeoutError) as problem:
         where = engine.url.render_as_string(hide_password=True)
-        raise SourceUnavailableError(f"database {where} did not answer: {str(problem.orig).strip()}") from problem
+        said = str(getattr(problem, "orig", None) or problem).strip()
+        raise SourceUnavailableError(f"database {where} did not answer: {said}") from problem
 
 
 def lock_model(connection: Connection, model: str) -> None:
