@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from include.lifecycle.database import transaction
+from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.rollout.lease import Lease
 from include.lifecycle.rollout.states import PerformanceEvidence, Plan, Status, Transition
 from include.lifecycle.rollout.targets.base import Target
@@ -92,9 +92,12 @@ class Effects:
 
     def _promote(self, transition: Transition) -> None:
         self._shift(transition)
-        self._check_lease()
         model, version = self.plan.model, self.plan.version
-        self.hands.promote(self.rt, model, version, reason=transition.reason, key=f"{self.key}:promote", actor=self.actor)
+        told = {"reason": transition.reason, "key": f"{self.key}:promote", "actor": self.actor}
+        with transaction(self.rt.engine) as connection:
+            lock_model(connection, model)
+            self.lease.check(connection)  # holds off a takeover until the alias is moved: else it could move after the way back
+            self.hands.promote(self.rt, model, version, connection=connection, **told)
 
     def _confirm(self, transition: Transition) -> None:
         version, old = self.plan.version, self.plan.champion
@@ -121,11 +124,11 @@ class Effects:
             self.hands.target.stop_server(model, version)
 
     def serve(self, version: int) -> Server:
-        """Have a ready server of `version`; a version that serves already needs neither registry nor download."""
+        """Have a ready server of `version`; one that serves already needs neither registry nor files: going back must not."""
         with transaction(self.rt.engine) as connection:
             desired = read_desired(connection, self.plan.model)
         known = desired.servers.get(version) if desired else None
-        if known is not None and Path(known.folder).is_dir():
+        if known is not None and (Path(known.folder).is_dir() or self._runs(version, known)):
             folder, digest = Path(known.folder), known.digest
         else:
             folder, digest = self.hands.materialise(self.rt, self.plan.model, version)
@@ -133,6 +136,9 @@ class Effects:
         logs = self.rt.storage.predictions(self.plan.model)
         port = self.hands.target.ensure_server(self.plan.model, version, folder, digest, logs)
         return Server(port=port, digest=digest, folder=str(folder))
+
+    def _runs(self, version: int, known: Server) -> bool:
+        return self.hands.target.servers(self.plan.model).get(version) == known.port
 
     def _apply(self, weights: dict[int, int], servers: dict[int, Server], champion: int | None) -> None:
         desired = DesiredTraffic(model=self.plan.model, champion=champion, weights=weights, servers=servers)

@@ -5,6 +5,7 @@ The rollout reads rows, not labels: monitoring holds the way to the labels. Both
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,9 @@ def skill_lost(challenger: Floats, champion: Floats, weights: Floats, alpha: flo
 
 
 def _measured(plan: Plan, row: Any) -> bool:
-    return plan.metric in row["measurements"].get("performance", {}) and row["mature_rows"] > 0
+    """Whether the window tells a skill: one with labels of one class only tells none of some metrics."""
+    told = plan.metric in row["measurements"].get("performance", {}) and row["mature_rows"] > 0
+    return told and math.isfinite(_skill(plan, row))
 
 
 def _skill(plan: Plan, row: Any) -> float:

@@ -26,9 +26,10 @@ def plan_rollout(spec: ModelSpec, rt: Runtime, run: RunContext, *, hands: Hands 
     `rollout_id` is None, with the reason, when there is no candidate or another rollout is open (the candidate then stays open).
     Raises SourceUnavailableError when MLflow or the database does not answer.
     """
-    champion = (hands or usual_hands(rt)).champion_of(rt, spec.name)
+    used = hands or usual_hands(rt)
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
+        champion = used.champion_of(rt, spec.name)  # under the lock: whoever moves the alias holds it too
         mine = (rollouts.c.model == spec.name) & (rollouts.c.run_id == run.run_id)
         if (row := connection.execute(select(rollouts).where(mine)).mappings().first()) is not None:
             return _planned(row)

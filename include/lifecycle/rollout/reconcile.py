@@ -71,11 +71,16 @@ def _trying(what: str, act: Callable[[], Iterable[str]]) -> list[str]:
 
 
 def _lapsed(rt: Runtime) -> list[RowMapping]:
-    """Open rollouts that were driven once and are not any more; a planned one without a lease still waits for its approval."""
+    """Open rollouts that were driven once and are not any more.
+
+    A planned one counts only when it is about to do something: whoever held its lease may have been about to refuse it, and
+    without the deploy run's own driver nobody says that it was approved.
+    """
     states = [state.value for state in State if state.is_open]
     query = select(rollouts).where(rollouts.c.state.in_(states), rollouts.c.lease_until < func.clock_timestamp())
     with transaction(rt.engine) as connection:
-        return list(connection.execute(query).mappings())
+        rows = connection.execute(query).mappings().all()
+    return [row for row in rows if row["state"] != State.PLANNED or row["status"].get("pending")]
 
 
 def _drive(rt: Runtime, row: RowMapping, hands: Hands) -> list[str]:
@@ -89,10 +94,12 @@ def _drive(rt: Runtime, row: RowMapping, hands: Hands) -> list[str]:
 
 
 def _forgotten(rt: Runtime, run_alive: RunAlive | None) -> list[RowMapping]:
-    """Planned rollouts that nobody ever drove and whose run has ended, or must have: they would block the model."""
-    waiting = (rollouts.c.state == State.PLANNED.value) & rollouts.c.lease_until.is_(None)
+    """Planned rollouts that nobody drives and whose run has ended, or must have: they would block the model."""
+    idle = rollouts.c.lease_until.is_(None) | (rollouts.c.lease_until < func.clock_timestamp())
+    waiting = (rollouts.c.state == State.PLANNED.value) & idle
     with transaction(rt.engine) as connection:
-        rows = connection.execute(select(rollouts).where(waiting)).mappings().all()
+        found = connection.execute(select(rollouts).where(waiting)).mappings().all()
+    rows = [row for row in found if not row["status"].get("pending")]
     patience = [(row, Plan.model_validate(row["plan"]).approval_timeout + _GRACE) for row in rows]
     ended = {row["id"] for row in rows if run_alive and row["run_id"] and not run_alive(row["model"], row["run_id"])}
     return [row for row, wait in patience if row["id"] in ended or datetime.now(UTC) - row["wall_at"] > wait]

@@ -86,7 +86,7 @@ class World:
         return dict(self.weights)
 
     # Registry
-    def promote(self, rt, model, version, *, reason, key, actor):
+    def promote(self, rt, model, version, *, reason, key, actor, connection):
         self.boundary("promote")
         if key not in self.keys:
             self.log.append(("promote", version))

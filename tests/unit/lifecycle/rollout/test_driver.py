@@ -1,11 +1,15 @@
 """The driver on a real database: to promotion, back again, killed between every two effects, two drivers at once."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError, GatewayRejectedError, LeaseLostError, SourceUnavailableError
 from include.lifecycle.rollout.driver import abort_rollout, close_rollout, drive_once
+from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.tables import candidates
 from tests.unit.lifecycle.rollout.conftest import Killed
 
@@ -123,6 +127,36 @@ def test_a_driver_that_lost_its_lease_while_acting_changes_nothing(rt, world, op
     with pytest.raises(LeaseLostError):
         drive_once(rt, rollout_id, "first", hands=world.hands())
     assert world.weights == desired().weights == {7: 100}
+
+
+def test_nobody_takes_over_while_the_alias_moves(rt, world, open_rollout, gateway_log):
+    """Else a rollback could be done, and the alias move to the version that was just rolled back."""
+    rollout_id = open_rollout(**QUICK)
+    real, tried = world.promote, []
+
+    def promote(*arguments, **named):
+        with pytest.raises(OperationalError, match="lock timeout"), rt.engine.begin() as other:
+            other.execute(text("SET LOCAL lock_timeout = '100ms'"))
+            rollout_row(other, rollout_id, lock=True)
+        tried.append(rollout_id)
+        real(*arguments, **named)
+
+    world.promote = promote
+    assert drive(rt, rollout_id, world, gateway_log).state == "promoted"
+    assert tried == [rollout_id]
+
+
+def test_going_back_needs_no_files_of_a_champion_that_runs(rt, world, open_rollout, desired, gateway_log):
+    rollout_id = open_rollout(**QUICK)
+    drive_once(rt, rollout_id, "driver", hands=world.hands())
+    Path(desired().servers[7].folder).rmdir()
+
+    def down(*_):
+        raise SourceUnavailableError("MLflow is down")
+
+    world.materialise = down
+    outcome = drive(rt, rollout_id, world, gateway_log, failed=1)
+    assert (outcome.state, world.weights) == ("rolled_back", {7: 100})
 
 
 def test_gateway_down_waits_and_goes_on(rt, world, open_rollout, gateway_log):

@@ -64,6 +64,21 @@ def test_too_few_common_windows_say_nothing(rt, open_rollout, stored):
     assert judged(rt, rollout_id).outcome is Outcome.INCONCLUSIVE
 
 
+def test_a_window_of_one_class_tells_no_skill(rt, open_rollout):
+    plan = plan_of(metric="brier_score")
+    rollout_id = open_rollout(metric="brier_score")
+    with transaction(rt.engine) as connection:
+        for version, loss in ((7, 0.10), (8, 0.12)):
+            for hour in range(12):
+                start = rt.clock.now() + timedelta(hours=hour)
+                row = {"model": "churn", "version": version, "window_start": start, "window_end": start + timedelta(hours=1)}
+                rate = 0.0 if hour == 5 else 0.2
+                found = {"performance": {"brier_score": loss + hour / 1e4, "observed_rate": rate}}
+                connection.execute(windows.insert().values(row | {"rows": 9, "mature_rows": 9, "measurements": found}))
+    evidence = performance_of(rt, rollout_id, plan)
+    assert (evidence.detail["windows"], np.isfinite([evidence.drop_lower, evidence.drop_upper]).all()) == (11, True)
+
+
 def test_the_newest_revision_counts(rt, open_rollout, stored):
     rollout_id = open_rollout(metric="roc_auc")
     stored(7, noisy(0.75))

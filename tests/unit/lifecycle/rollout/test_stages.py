@@ -1,5 +1,6 @@
 """Planning, approval, rollback and reconcile on a real database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,6 +11,7 @@ from include.lifecycle.errors import ArtefactDigestError, GateFailedError
 from include.lifecycle.results import PlannedRollout
 from include.lifecycle.rollout.approval import record_approval
 from include.lifecycle.rollout.driver import abort_rollout, drive_once
+from include.lifecycle.rollout.lease import take_lease
 from include.lifecycle.rollout.planning import plan_rollout
 from include.lifecycle.rollout.reconcile import reconcile
 from include.lifecycle.rollout.rollback import roll_back_model
@@ -42,6 +44,20 @@ def test_newest_candidate_is_claimed_and_older_ones_superseded(rt, world, spec, 
     assert (planned.version, planned.champion, planned.strategy) == (9, 7, "canary")
     assert states(rt) == {5: "superseded", 7: "done", 8: "superseded", 9: "claimed"}
     assert plan_rollout(spec, rt, run, hands=world.hands()) == planned
+
+
+def test_the_champion_is_read_under_the_lock_that_its_mover_holds(rt, world, spec, run, candidate):
+    candidate(8)
+    free = []
+
+    def champion_of(rt, model):
+        with transaction(rt.engine) as other:
+            asked = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:model, 42))")
+            free.append(other.execute(asked, {"model": model}).scalar_one())
+        return 7
+
+    plan_rollout(spec, rt, run, hands=replace(world.hands(), champion_of=champion_of))
+    assert free == [False]
 
 
 def test_open_rollout_leaves_the_candidate_open(rt, world, spec, run, candidate):
@@ -175,6 +191,17 @@ def test_reconcile_drives_what_nobody_drives(rt, world, open_rollout, row_of):
     assert reconcile(rt, ["churn"], hands=world.hands()) == [f"rollout {rollout_id}: driven after its lease lapsed; goes on"]
     drive_once(rt, rollout_id, "driver", hands=world.hands())
     assert row_of(rollout_id)["lease_holder"] == "driver"
+
+
+def test_reconcile_rolls_out_nothing_that_was_about_to_be_refused(rt, world, open_rollout, row_of):
+    rollout_id = open_rollout(**QUICK)
+    take_lease(rt, rollout_id, "approve", force=True)  # whoever was to refuse it died here
+    with transaction(rt.engine) as connection:
+        connection.execute(text("UPDATE rollouts SET lease_until = now() - interval '1 second'"))
+    assert reconcile(rt, ["churn"], run_alive=lambda model, run: True, hands=world.hands()) == []
+    assert (row_of(rollout_id)["state"], world.weights) == ("planned", {7: 100})
+    reconcile(rt, ["churn"], run_alive=lambda model, run: False, hands=world.hands())
+    assert (row_of(rollout_id)["state"], world.weights) == ("refused", {7: 100})
 
 
 def test_reconcile_undoes_and_reports_a_change_by_hand(rt, world):
