@@ -104,6 +104,7 @@ def test_a_person_who_starts_a_scheduled_training_asked_for_it(rt: Runtime):
     confirm(rt, "r1", "schedule", {"requested_by": "ann", "source": "schedule", "trials": 3})
     with transaction(rt.engine) as connection:
         assert connection.execute(select(training_requests.c.requested_by)).scalar_one() == "ann"
+    assert rt.ledger.read("trips", kind="training")[0]["evidence"]["requested_by"] == ["ann"]
 
 
 def test_schedule_and_person_ask_for_themselves(rt: Runtime):

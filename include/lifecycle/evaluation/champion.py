@@ -115,7 +115,7 @@ def compare(
     rows, new = frame[common], p[common]
     sample = sample_of(spec, rows)
     old = score(champion.engine, champion.serving, rows)
-    _same_rows(sample.digest, rows_digest(spec, rows), len(new), len(old))
+    _same_rows(spec.name, sample.digest, rows_digest(spec, rows), len(new), len(old))
     verdicts = [
         comparison_gate(demand.metric, sample, new, old, margin=demand.margin, why=demand.why, champion=champion.version)
         for demand in wanted
@@ -125,8 +125,8 @@ def compare(
     return Comparison([verdict.model_copy(update={"evidence": verdict.evidence | extra}) for verdict in verdicts], metrics)
 
 
-def _same_rows(new_digest: str, old_digest: str, new_rows: int, old_rows: int) -> None:
+def _same_rows(model: str, new_digest: str, old_digest: str, new_rows: int, old_rows: int) -> None:
     if (new_digest, new_rows) != (old_digest, old_rows):
         raise LifecycleError(
-            f"challenger and champion were scored on different rows ({new_rows}, {old_rows}; {new_digest}, {old_digest})"
+            f"{model}: challenger and champion were scored on different rows ({new_rows}, {old_rows}; {new_digest}, {old_digest})"
         )

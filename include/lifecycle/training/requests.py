@@ -153,7 +153,8 @@ def _claim(
         return "nothing asked for: no open training request"
     order = _order(spec, rows, wanted, now, champion)
     _mark(connection, run.run_id, order.request_ids)
-    evidence = {"order": order.model_dump(mode="json"), FORCED: wanted.force}
+    askers = list(dict.fromkeys(row["requested_by"] for row in rows))
+    evidence = {"order": order.model_dump(mode="json"), FORCED: wanted.force, "requested_by": askers}
     rt.ledger.write(_entry(spec, run, CONFIRM_ACT, order.reason, evidence, key=_key(run)), connection)
     return order
 

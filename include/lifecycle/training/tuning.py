@@ -93,7 +93,10 @@ def tuning_data(spec: ModelSpec, prepared: PreparedData) -> TuningData:
     rows = rows[sample_mask(rows[spec.data.key].astype(str), spec.training.tuning_rows)]
     times = rows[spec.data.event_time].dt.tz_convert(None).to_numpy(dtype="datetime64[us]")
     labels = labels_of(spec, rows)
-    found = forward_folds(times, spec.training.folds, spec.labels.mature_after)
+    try:
+        found = forward_folds(times, spec.training.folds, spec.labels.mature_after)
+    except DataInvalidError as problem:
+        raise DataInvalidError(f"model {spec.name}, training.folds {spec.training.folds}: {problem}") from None
     usable = [fold for fold in found if len(np.unique(labels[fold.train])) > 1 and len(np.unique(labels[fold.validation])) > 1]
     if not usable:
         raise DataInvalidError(
