@@ -16,13 +16,13 @@ import numpy as np
 from include.lifecycle.evaluation.metrics import DECISION_THRESHOLD
 from include.lifecycle.evaluation.sample import Sample
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.statistics.intervals import Floats, block_sums
+from include.lifecycle.statistics.intervals import MINIMUM_BLOCKS, Floats, block_sums
 from include.lifecycle.verdicts import Outcome, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MINIMUM_GROUP = 30  # rows that a group's rate must rest on; fewer are named as too small
+MINIMUM_GROUP = 30  # rows that a group's rate must rest on, in MINIMUM_BLOCKS blocks; fewer are named as too small
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,11 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Rates:
-    """Per group: rows that the rate rests on (g,), rate (g,), and rates under resampling (resamples, g)."""
+    """Per group: rows that the rate rests on (g,), in how many blocks they lie (g,), rate (g,), and resampled rates (r, g)."""
 
     names: list[str]
     support: Floats
+    blocks: Floats
     rate: Floats
     resampled: Floats
 
@@ -77,6 +78,7 @@ def group_rates(measure: Measure, groups: Sequence[str] | np.ndarray[Any, Any], 
     return Rates(
         [str(name) for name in names],
         below.sum(axis=0),
+        (below > 0).sum(axis=0).astype(np.float64),
         _divide(above.sum(axis=0), below.sum(axis=0)),
         _divide(sample.weights @ above, sample.weights @ below),
     )
@@ -88,7 +90,9 @@ def _divide(above: Floats, below: Floats) -> Floats:
 
 
 def _judge(check: str, rates: Rates, limit: float, sample: Sample) -> Verdict:
-    small = [name for name, support in zip(rates.names, rates.support, strict=True) if support < MINIMUM_GROUP]
+    # a group of few blocks hardly changes when blocks are resampled: its interval would be too short to be believed
+    tellable = (rates.support >= MINIMUM_GROUP) & (rates.blocks >= MINIMUM_BLOCKS)
+    small = [name for name, enough in zip(rates.names, tellable, strict=True) if not enough]
     large = [index for index, name in enumerate(rates.names) if name not in small]
     evidence: dict[str, Any] = {
         "max_gap": limit,
@@ -97,7 +101,8 @@ def _judge(check: str, rates: Rates, limit: float, sample: Sample) -> Verdict:
         **sample.evidence(),
     }
     if sample.shortage or len(large) < 2:
-        reason = f"too few to tell: {sample.shortage or 'fewer than two groups have ' + str(MINIMUM_GROUP) + ' rows to count'}"
+        lacking = f"fewer than two groups have {MINIMUM_GROUP} rows to count, in {MINIMUM_BLOCKS} blocks"
+        reason = f"too few to tell: {sample.shortage or lacking}"
         return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence=evidence)
     gaps = _gaps(rates, large, sample)
     widest = max(gaps, key=lambda gap: gap["gap"])

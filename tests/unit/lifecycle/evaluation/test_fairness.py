@@ -88,6 +88,14 @@ def test_small_groups_are_named_and_never_fail() -> None:
     assert "x" not in found.evidence["rates"]
 
 
+def test_a_group_of_one_day_says_nothing_of_other_days() -> None:
+    frame, p = table(20_000)
+    frame.loc[:99, "sex"] = "x"
+    p[:100] = 1.0
+    found = judged(frame, p, max_gap=0.1)["demographic_parity"]
+    assert (found.outcome, found.evidence["too_small"]) == ("inconclusive", ["x"])
+
+
 def test_nulls_are_a_group_of_their_own() -> None:
     frame, p = table()
     frame.loc[::2, "sex"] = None
