@@ -120,14 +120,14 @@ class Layout:
         return Path(tempfile.gettempdir()) / f"modelops-{os.getuid()}-{digest}" / "s.sock"
 
     def create(self) -> None:
-        """Make all folders; the secrets' and the socket's are private."""
+        """Make all folders; private are the secrets', the socket's, and those with rows of data: artefacts and predictions."""
         if "%" in str(self.local):
             raise SettingsError(f"{self.local}: supervisord cannot work in a folder with % in its name")
         try:
             self.local.mkdir(parents=True, exist_ok=True)
-            for folder in (self.secrets, self.socket.parent):
+            for folder in (self.secrets, self.socket.parent, self.storage, self.artifacts):
                 _make_private(folder)
-            for folder in (self.airflow_home, self.artifacts, self.logs, self.storage, self.run, self.programs, self.server_conf):
+            for folder in (self.airflow_home, self.logs, self.run, self.programs, self.server_conf):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise SettingsError(f"cannot create the stack's folders under {self.local}: {problem}") from problem

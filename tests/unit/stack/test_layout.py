@@ -31,6 +31,11 @@ def test_an_empty_folder_is_removed(layout: Layout):
     assert not layout.local.exists()
 
 
+def test_rows_of_data_are_for_the_owner_only(layout: Layout):
+    for folder in (layout.secrets, layout.storage, layout.artifacts):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_file_in_the_way_is_named(tmp_path: Path):
     (tmp_path / "local").write_text("")
     with pytest.raises(SettingsError, match="local"):
