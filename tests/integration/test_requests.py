@@ -107,6 +107,12 @@ def test_a_person_who_starts_a_scheduled_training_asked_for_it(rt: Runtime):
     assert rt.ledger.read("trips", kind="training")[0]["evidence"]["requested_by"] == ["ann"]
 
 
+def test_two_people_who_ask_for_the_same_are_both_known(rt: Runtime):
+    ask(rt, "manual", source="manual")
+    confirm(rt, "r1", "manual", {"requested_by": "bob"})
+    assert rt.ledger.read("trips", kind="training")[0]["evidence"]["requested_by"] == ["decide", "bob"]
+
+
 def test_schedule_and_person_ask_for_themselves(rt: Runtime):
     scheduled = confirm(rt, "r1", "schedule")
     assert (scheduled.source, scheduled.reason) == ("schedule", "the schedule asked at 2013-08-01 00:00 UTC")

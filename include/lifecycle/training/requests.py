@@ -38,7 +38,7 @@ def request_training(
     requested_by: str,
     requested_at: datetime,
 ) -> int:
-    """Ask for a training and return the request's id; while one of the same model and cause is open, that one's id.
+    """Ask for a training and return the request's id; while the same asker's for the same model and cause is open, that one's id.
 
     `cause` is `{"cause": "decay:calibration_gap", ...}` or just that text; its kind and measure are kept apart for evaluation.
     Belongs to the caller's transaction.
@@ -46,7 +46,7 @@ def request_training(
     told = _told(cause)
     lock_model(connection, model)
     for row in _requests(connection, model, "open"):
-        if _cause_name(row["cause"]) == _cause_name(told):
+        if (_cause_name(row["cause"]), row["requested_by"]) == (_cause_name(told), requested_by):
             return int(row["id"])
     values: dict[str, Any] = {"model": model, "source": source, "reason": reason, "cause": told}
     values |= {"requested_by": requested_by, "requested_at": requested_at}
