@@ -23,7 +23,6 @@ class DecideOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the policy over all models."""
         from include.lifecycle.decisions.decide import decide
-
         from modelops.models import valid_specs
 
         with airflow_errors():
