@@ -88,6 +88,9 @@ class ObjectiveSection(Section):
     floor: float | Literal["none"] = Field(
         description="a version on the wrong side of this value of the metric is never rolled out; none: no floor is wanted"
     )
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="probability; a prediction from it on is acted upon (accuracy, precision, recall, f1, action rate, fairness)"
+    )
 
 
 class TrainingSection(Section):

@@ -13,7 +13,7 @@ import numpy as np
 
 from include.lifecycle.errors import ArtefactDigestError, LifecycleError
 from include.lifecycle.evaluation.gates import CHAMPION, comparison_gate
-from include.lifecycle.evaluation.metrics import Metric, binary_metrics, metric_named, metric_of_measure
+from include.lifecycle.evaluation.metrics import Metric, binary_metrics, metric_of_measure, objective_metric
 from include.lifecycle.evaluation.sample import rows_digest, sample_of
 from include.lifecycle.registry.artefacts import materialise_version, model_version
 from include.lifecycle.registry.scoring import score, served_engine
@@ -77,11 +77,11 @@ def load_champion(rt: Runtime, model: str, version: int) -> Champion:
 
 def demands(spec: ModelSpec, order: TrainingOrder, algorithm: str, champion: Champion) -> list[Demand]:
     """The demands on a challenger: better where a decay was found or something changed, else not worse by the margin."""
-    objective, margin = metric_named(spec.objective.metric), spec.evaluation.margin
+    objective, margin = objective_metric(spec), spec.evaluation.margin
     if (measure := decayed_measure(order)) is not None:
-        answered = metric_of_measure(measure, objective)
+        answered = metric_of_measure(measure, spec)
         better = Demand(answered, None, f"trained because of decay in {measure or objective.name}")
-        keep = [Demand(objective, margin, "the objective must not pay for it")] if answered is not objective else []
+        keep = [Demand(objective, margin, "the objective must not pay for it")] if answered.name != objective.name else []
         return [better, *keep]
     changes = {
         "evaluation.promote_if is better": spec.evaluation.promote_if == "better",
@@ -121,7 +121,7 @@ def compare(
         for demand in wanted
     ]
     extra: dict[str, Any] = {"after": after.isoformat(), "champion_manifest": champion.manifest_digest}
-    metrics = binary_metrics(sample.y, old) if len(np.unique(sample.y)) == 2 else None
+    metrics = binary_metrics(sample.y, old, spec.objective.threshold) if len(np.unique(sample.y)) == 2 else None
     return Comparison([verdict.model_copy(update={"evidence": verdict.evidence | extra}) for verdict in verdicts], metrics)
 
 

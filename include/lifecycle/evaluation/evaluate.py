@@ -16,7 +16,7 @@ from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.evaluation.champion import Comparison, compare, demands, load_champion
 from include.lifecycle.evaluation.fairness import fairness_gates
 from include.lifecycle.evaluation.gates import BASELINE, FLOOR, baseline_gate, floor_gate, no_champion
-from include.lifecycle.evaluation.metrics import binary_metrics, metric_named
+from include.lifecycle.evaluation.metrics import binary_metrics, objective_metric
 from include.lifecycle.evaluation.report import REPORT, write_report
 from include.lifecycle.evaluation.sample import sample_of
 from include.lifecycle.ledger import Entry
@@ -81,7 +81,7 @@ class Alone:
 
 def judge_alone(spec: ModelSpec, holdout: pd.DataFrame, p: Floats, prior: float | None) -> Alone:
     """Floor, baseline and fairness of predictions p (n,) of `holdout`; `prior` is the training rate (None: one half)."""
-    metric, sample = metric_named(spec.objective.metric), sample_of(spec, holdout)
+    metric, sample = objective_metric(spec), sample_of(spec, holdout)
     floor = None if spec.objective.floor == "none" else float(spec.objective.floor)
     rate = 0.5 if prior is None else prior
     verdicts = [
@@ -91,7 +91,8 @@ def judge_alone(spec: ModelSpec, holdout: pd.DataFrame, p: Floats, prior: float 
     ]
     bounds = sample.value(metric, p)
     known = {f"{metric.name}_lower": bounds.lower, f"{metric.name}_upper": bounds.upper} if bounds.known else {}
-    return Alone(verdicts, binary_metrics(sample.y, p) | known, binary_metrics(sample.y, np.full(sample.rows, rate)))
+    own, trivial = (binary_metrics(sample.y, one, spec.objective.threshold) for one in (p, np.full(sample.rows, rate)))
+    return Alone(verdicts, own | known, trivial)
 
 
 def may_roll_out(verdicts: list[Verdict], champion: int | None) -> tuple[bool, str]:

@@ -12,8 +12,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from include.lifecycle.evaluation.metrics import DECISION_THRESHOLD
+from include.lifecycle.evaluation.metrics import acted_upon
 from include.lifecycle.evaluation.sample import Sample
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.intervals import MINIMUM_BLOCKS, Floats, block_sums
@@ -22,6 +23,7 @@ from include.lifecycle.verdicts import Outcome, Verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+Selected = NDArray[np.bool_]
 MINIMUM_GROUP = 30  # rows that a group's rate must rest on, in MINIMUM_BLOCKS blocks; fewer are named as too small
 
 
@@ -57,20 +59,23 @@ class Rates:
 
 def fairness_gates(spec: ModelSpec, frame: pd.DataFrame, sample: Sample, p: Floats) -> list[Verdict]:
     """One verdict per declared attribute and measure, for predictions p (n,) of `frame`; none when no attribute is declared."""
-    limit = spec.evaluation.fairness.max_gap
+    limit, threshold = spec.evaluation.fairness.max_gap, spec.objective.threshold
     verdicts = []
     for attribute in spec.evaluation.fairness.attributes:
         groups = frame[attribute].astype(object).where(frame[attribute].notna(), "(none)").astype(str).to_numpy()
         for measure in MEASURES:
-            rates = group_rates(measure, groups, sample, p)
+            rates = group_rates(measure, groups, sample, acted_upon(p, threshold))
             verdicts.append(_judge(f"fairness:{attribute}:{measure.name}", rates, limit, sample))
     return verdicts
 
 
-def group_rates(measure: Measure, groups: Sequence[str] | np.ndarray[Any, Any], sample: Sample, p: Floats) -> Rates:
-    """The measure's rate in each group of `groups` (n,), from sums per block, so that resampling copies no row."""
+def group_rates(measure: Measure, groups: Sequence[str] | np.ndarray[Any, Any], sample: Sample, selected: Selected) -> Rates:
+    """The measure's rate in each group of `groups` (n,), from sums per block, so that resampling copies no row.
+
+    `selected` (n,) says which rows are acted upon.
+    """
     names, group = np.unique(np.asarray(groups), return_inverse=True)
-    chosen = {"all": np.ones(sample.rows), "positive": sample.y, "selected": (p >= DECISION_THRESHOLD).astype(np.float64)}
+    chosen = {"all": np.ones(sample.rows), "positive": sample.y, "selected": selected.astype(np.float64)}
     member = np.eye(len(names))[group]
     among = member * chosen[measure.among][:, None]
     of = among * chosen[measure.of][:, None]

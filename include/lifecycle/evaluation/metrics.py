@@ -6,17 +6,20 @@ sorted scores once per resample.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.intervals import Codes, Floats, block_sums
 
-DECISION_THRESHOLD = 0.5  # a row is acted upon from this probability on
 CALIBRATION_BINS = 10
+OF_ACTING = frozenset({"accuracy", "precision", "recall", "f1"})  # their value changes with the threshold
 _TINY = float(np.finfo(np.float64).eps)
 
 Parts = Callable[[Floats, Floats], Floats]  # (y, p) -> per-row parts (n, k)
@@ -106,9 +109,14 @@ def _mean_of(value: Callable[[Floats, Floats], Floats]) -> tuple[Parts, Combine]
     return parts, lambda sums: _ratio(sums[:, 0], sums[:, 1])
 
 
-def _confusion(y: Floats, p: Floats) -> Floats:
+def acted_upon(p: Floats, threshold: float) -> NDArray[np.bool_]:
+    """Which of the probabilities p (n,) are acted upon: those from `objective.threshold` on, itself included."""
+    return np.asarray(p >= threshold)
+
+
+def _confusion(threshold: float, y: Floats, p: Floats) -> Floats:
     """Columns: true positives, false positives, false negatives."""
-    act = (p >= DECISION_THRESHOLD).astype(np.float64)
+    act = acted_upon(p, threshold).astype(np.float64)
     return np.column_stack([act * y, act * (1 - y), (1 - act) * y])
 
 
@@ -126,47 +134,63 @@ def _binned(y: Floats, p: Floats) -> Floats:
     return parts
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
+# Watched beside the metrics; they have no better direction of their own.
+CALIBRATION_GAP = SumMetric("calibration_gap", False, *_mean_of(lambda y, p: p - y))
+POSITIVE_RATE = SumMetric("positive_rate", True, *_mean_of(lambda y, p: y))
+
+
+@lru_cache(maxsize=32)
+def metrics_at(threshold: float) -> Mapping[str, Metric]:
+    """Every metric by name; those of acting or not act from probability `threshold` (`objective.threshold`) on."""
+    confusion = partial(_confusion, threshold)
+    found = (
         RankMetric("roc_auc", True, _area),
         RankMetric("average_precision", True, _average_precision),
         # Mean squared error of the probability (Brier 1950, Monthly Weather Review 78:1-3).
         SumMetric("brier_score", False, *_mean_of(lambda y, p: (p - y) ** 2)),
         SumMetric("log_loss", False, *_mean_of(_log_loss)),
-        SumMetric("accuracy", True, *_mean_of(lambda y, p: ((p >= DECISION_THRESHOLD) == (y > 0)).astype(np.float64))),
-        SumMetric("precision", True, _confusion, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 1])),
-        SumMetric("recall", True, _confusion, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 2])),
-        SumMetric("f1", True, _confusion, lambda s: _ratio(2 * s[:, 0], 2 * s[:, 0] + s[:, 1] + s[:, 2])),
+        SumMetric("accuracy", True, *_mean_of(lambda y, p: (acted_upon(p, threshold) == (y > 0)).astype(np.float64))),
+        SumMetric("precision", True, confusion, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 1])),
+        SumMetric("recall", True, confusion, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 2])),
+        SumMetric("f1", True, confusion, lambda s: _ratio(2 * s[:, 0], 2 * s[:, 0] + s[:, 1] + s[:, 2])),
         # Expected calibration error (Naeini, Cooper & Hauskrecht 2015, AAAI): |prediction - rate| per bin, weighted by rows.
         SumMetric("calibration_error", False, _binned, lambda s: np.abs(s[:, :-1]).sum(axis=1) / s[:, -1]),
     )
-}
+    return MappingProxyType({metric.name: metric for metric in found})
 
-# Watched beside the metrics; they have no better direction of their own.
-DESCRIPTIONS: dict[str, SumMetric] = {
-    "calibration_gap": SumMetric("calibration_gap", False, *_mean_of(lambda y, p: p - y)),
-    "action_rate": SumMetric("action_rate", True, *_mean_of(lambda y, p: (p >= DECISION_THRESHOLD).astype(np.float64))),
-    "positive_rate": SumMetric("positive_rate", True, *_mean_of(lambda y, p: y)),
-}
+
+@lru_cache(maxsize=32)
+def descriptions_at(threshold: float) -> Mapping[str, Metric]:
+    """What is watched beside the metrics, by name; `action_rate` is the share of predictions from `threshold` on."""
+    action_rate = SumMetric("action_rate", True, *_mean_of(lambda y, p: acted_upon(p, threshold).astype(np.float64)))
+    return MappingProxyType({one.name: one for one in (CALIBRATION_GAP, action_rate, POSITIVE_RATE)})
+
 
 # A decay signal names what it measured; the challenger must be better on this metric.
 _MEASURES = {"calibration_gap": "brier_score"}
 
 
-def metric_named(name: str) -> Metric:
-    """The metric of that name; SpecInvalidError lists the known ones."""
-    if name not in METRICS:
-        raise SpecInvalidError(f"objective.metric is {name!r}; for binary_classification allowed are {', '.join(METRICS)}")
-    return METRICS[name]
+def metric_named(name: str, threshold: float) -> Metric:
+    """The metric of that name, acting from `threshold` on; SpecInvalidError lists the known ones."""
+    known = metrics_at(threshold)
+    if name not in known:
+        raise SpecInvalidError(f"objective.metric is {name!r}; for binary_classification allowed are {', '.join(known)}")
+    return known[name]
 
 
-def metric_of_measure(measure: str | None, objective: Metric) -> Metric:
+def objective_metric(spec: ModelSpec) -> Metric:
+    """The metric that the model is judged by, at the model's threshold."""
+    return metric_named(spec.objective.metric, spec.objective.threshold)
+
+
+def metric_of_measure(measure: str | None, spec: ModelSpec) -> Metric:
     """The metric on which a challenger answers a decay of `measure`: its own, Brier for a calibration gap, else the objective."""
-    return METRICS.get(_MEASURES.get(measure or "", measure or ""), objective)
+    found = metrics_at(spec.objective.threshold).get(_MEASURES.get(measure or "", measure or ""))
+    return found or objective_metric(spec)
 
 
-def binary_metrics(y: Floats, p: Floats) -> dict[str, float]:
-    """Every metric and description of labels y (n,) and probabilities p (n,); undefined ones are left out."""
-    values = {name: metric.score(y, p) for name, metric in (METRICS | DESCRIPTIONS).items()}
+def binary_metrics(y: Floats, p: Floats, threshold: float) -> dict[str, float]:
+    """Every metric and description of labels y (n,) and probabilities p (n,), acting from `threshold` on; undefined ones left out."""
+    wanted = [*metrics_at(threshold).values(), *descriptions_at(threshold).values()]
+    values = {metric.name: metric.score(y, p) for metric in wanted}
     return {name: value for name, value in values.items() if np.isfinite(value)}

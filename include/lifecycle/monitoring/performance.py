@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from include.lifecycle.evaluation.metrics import metric_named
+from include.lifecycle.evaluation.metrics import OF_ACTING, metric_named, objective_metric
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.profile import PerformanceReference, Profile
 from include.lifecycle.monitoring.skill import FEWEST_BLOCKS, Estimate, mean_gap, skill, time_blocks
@@ -39,7 +39,7 @@ def check_performance(spec: ModelSpec, profile: Profile, window: Window, labelle
         return [_unclear(check, "all mature labels are of one class", rows=rows), *verdicts]
     if profile.performance is None:
         return [_unclear(check, "the profile holds no hold-out performance", rows=rows), *verdicts]
-    measured = skill(spec.objective.metric, labelled.labels, labelled.values, blocks)
+    measured = skill(objective_metric(spec), labelled.labels, labelled.values, blocks)
     return [_decay(spec, profile.performance, labelled, measured), *verdicts]
 
 
@@ -48,7 +48,9 @@ def performance_numbers(spec: ModelSpec, labelled: Labelled) -> dict[str, float]
     if not labelled.labels.size:
         return {}
     names = [spec.objective.metric, "brier_score"] if spec.objective.task == "binary_classification" else []
-    values: dict[str, float] = {name: metric_named(name).score(labelled.labels, labelled.values) for name in names}
+    values: dict[str, float] = {
+        name: metric_named(name, spec.objective.threshold).score(labelled.labels, labelled.values) for name in names
+    }
     rate, mean = float(labelled.labels.mean()), float(labelled.values.mean())
     values |= {"observed_rate": rate, "mean_prediction": mean, "calibration_gap": mean - rate}
     return {name: value for name, value in values.items() if np.isfinite(value)}
@@ -74,9 +76,14 @@ def _calibration(spec: ModelSpec, labelled: Labelled, gap: Estimate) -> Verdict:
 def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled, measured: Estimate) -> Verdict:
     metric, ladder = spec.objective.metric, spec.monitoring.performance
     check = f"{DECAY}:{metric}"
-    value = metric_named(metric).score(labelled.labels, labelled.values)
+    value = objective_metric(spec).score(labelled.labels, labelled.values)
     evidence: dict[str, Any] = {"value": value, "skill": measured.value, "rows": labelled.labels.size}
     evidence |= {"reference_value": reference.value, "reference_skill": reference.skill, "deviation": reference.deviation}
+    if metric in OF_ACTING and reference.threshold != spec.objective.threshold:
+        why = (
+            f"the hold-out was measured at threshold {reference.threshold:g}, the model now acts at {spec.objective.threshold:g}"
+        )
+        return _unclear(check, why, **evidence)
     if reference.metric != metric or reference.skill is None or reference.skill < SMALLEST_SKILL:
         return _unclear(check, f"the hold-out's windows give no basis: {reference.metric} skill {reference.skill}", **evidence)
     if not np.isfinite(measured.error):

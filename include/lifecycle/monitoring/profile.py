@@ -85,7 +85,8 @@ class CategoricalProfile(ColumnProfile):
 
 
 class PerformanceReference(Frozen):
-    """What the hold-out showed: objective metric and Brier score over all of it, rate, mean prediction.
+    """What the hold-out showed: objective metric (acting from `threshold` on) and Brier score over all of it, rate, mean
+    prediction.
 
     `skill` (skill.py) is the mean over hold-out windows of the monitored length, `deviation` their standard deviation, `windows`
     how many independent ones there are: ranking within days is harder than across them, so windows are compared with windows.
@@ -93,6 +94,7 @@ class PerformanceReference(Frozen):
 
     rows: int
     metric: str
+    threshold: float = 0.5  # at which profiles were made before it was part of the spec
     value: float
     brier_score: float
     rate: float

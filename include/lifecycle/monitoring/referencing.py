@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from include.lifecycle.evaluation.metrics import metric_named
+from include.lifecycle.evaluation.metrics import metric_named, objective_metric
 from include.lifecycle.monitoring.columns import categories, counts_of, numbers, seconds
 from include.lifecycle.monitoring.profile import (
     PREDICTION,
@@ -193,12 +193,14 @@ def _performance(spec: ModelSpec, holdout: pandas.DataFrame, times: Floats, pred
     labels, guesses = labels[known], predictions[known]
     if spec.objective.task != "binary_classification" or np.unique(labels).size < 2:
         return None
+    threshold = spec.objective.threshold
     expected, deviation, windows = _window_skills(spec, labels, guesses, times[known])
     return PerformanceReference(
         rows=labels.size,
         metric=spec.objective.metric,
-        value=metric_named(spec.objective.metric).score(labels, guesses),
-        brier_score=metric_named("brier_score").score(labels, guesses),
+        threshold=threshold,
+        value=objective_metric(spec).score(labels, guesses),
+        brier_score=metric_named("brier_score", threshold).score(labels, guesses),
         rate=float(labels.mean()),
         mean_prediction=float(guesses.mean()),
         skill=expected,
@@ -210,11 +212,11 @@ def _performance(spec: ModelSpec, holdout: pandas.DataFrame, times: Floats, pred
 def _window_skills(spec: ModelSpec, labels: Floats, predictions: Floats, times: Floats) -> tuple[float | None, float, float]:
     """Mean and deviation of skill over hold-out windows, and how many independent ones; no mean when there are too few."""
     drawn = draw_windows(times, spec.monitoring.window, rows=labels.size, draws=SKILL_DRAWS, seed=spec.training.seed)
-    values = np.full(len(drawn.rows), np.nan)
+    values, metric = np.full(len(drawn.rows), np.nan), objective_metric(spec)
     for place, chosen in enumerate(drawn.rows):
         held = labels[chosen]
         if 0 < held.sum() < held.size:
-            score = metric_named(spec.objective.metric).score(held, predictions[chosen])
+            score = metric.score(held, predictions[chosen])
             values[place] = skill_values(spec.objective.metric, np.array([score]), np.array([held.mean()]))[0]
     some = values[np.isfinite(values)]
     if some.size < FEWEST_DRAWS or drawn.disjoint < FEWEST_WINDOWS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from include.lifecycle.evaluation.metrics import DESCRIPTIONS, metric_named
+from include.lifecycle.evaluation.metrics import CALIBRATION_GAP, POSITIVE_RATE, Metric
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -58,20 +58,20 @@ def skill_values(metric: str, values: Floats, rates: Floats) -> Floats:
     return values
 
 
-def skill(metric: str, labels: Floats, predictions: Floats, blocks: Codes) -> Estimate:
+def skill(metric: Metric, labels: Floats, predictions: Floats, blocks: Codes) -> Estimate:
     """Skill on labels (n,) in {0, 1} and predictions (n,), with the delete-one-block jackknife's error (Kuensch 1989)."""
     count = int(blocks.max()) + 1
     weights = np.vstack([np.ones((1, count)), np.ones((count, count)) - np.eye(count)])
-    values = metric_named(metric).resample(labels, predictions, blocks, weights)
-    rates = DESCRIPTIONS["positive_rate"].resample(labels, predictions, blocks, weights)
-    return _jackknife(skill_values(metric, values, rates))
+    values = metric.resample(labels, predictions, blocks, weights)
+    rates = POSITIVE_RATE.resample(labels, predictions, blocks, weights)
+    return _jackknife(skill_values(metric.name, values, rates))
 
 
 def mean_gap(labels: Floats, predictions: Floats, blocks: Codes) -> Estimate:
     """Mean prediction minus observed rate, with the delete-one-block jackknife's error: positive means too high."""
     count = int(blocks.max()) + 1
     weights = np.vstack([np.ones((1, count)), np.ones((count, count)) - np.eye(count)])
-    return _jackknife(DESCRIPTIONS["calibration_gap"].resample(labels, predictions, blocks, weights))
+    return _jackknife(CALIBRATION_GAP.resample(labels, predictions, blocks, weights))
 
 
 def _jackknife(values: Floats) -> Estimate:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from include.lifecycle.data.sampling import sample_mask
 from include.lifecycle.errors import DataInvalidError
-from include.lifecycle.evaluation.metrics import Metric, metric_named
+from include.lifecycle.evaluation.metrics import Metric, objective_metric
 from include.lifecycle.results import PreparedData, StudyPlan, TrainingOrder, TunedStudy
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -51,7 +51,7 @@ def open_study(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrd
     tuning_data(spec, prepared)
     trials = int(order.overrides.get("trials", spec.training.trials))
     name = f"{spec.name}/{run.run_id}"
-    maximize = metric_named(spec.objective.metric).greater_is_better
+    maximize = objective_metric(spec).greater_is_better
     create_study(rt, name, maximize=maximize, algorithms=list(spec.training.estimators), trials=trials)
     experiment, parent = open_parent_run(spec, rt, run, order)
     workers = min(spec.training.workers, trials)
@@ -68,7 +68,7 @@ def run_trials(spec: ModelSpec, rt: Runtime, run: RunContext, plan: StudyPlan, p
     import optuna
     from threadpoolctl import threadpool_limits
 
-    data, metric = tuning_data(spec, prepared), metric_named(spec.objective.metric)
+    data, metric = tuning_data(spec, prepared), objective_metric(spec)
     log = TrialLog(rt, plan, spec.objective.metric)
     deadline = time.monotonic() + spec.training.timeout.total_seconds()
     with study_calls(rt), threadpool_limits(spec.training.threads):

@@ -97,6 +97,10 @@ WRONG = [
     ("objective: {floor: high}", "objective.floor: got 'high'; allowed: a number or none"),
     ("objective: {floor: ~}", "objective.floor: got null; allowed: a number or none"),
     ("objective: {floor: 60}", "objective.floor: got 60; roc_auc lies between 0 and 1"),
+    ("objective: {threshold: 0}", "objective.threshold: got 0; allowed: more than 0"),
+    ("objective: {threshold: 1}", "objective.threshold: got 1; allowed: less than 1"),
+    ("objective: {threshold: '0.3'}", "objective.threshold: got '0.3'; allowed: a number"),
+    ("objective: {threshold: true}", "objective.threshold: got true; allowed: a number"),
     ("rollout: 3", "rollout: got 3; allowed: a mapping"),
     ("rollout: {steps: []}", "rollout.steps: got []; allowed: at least 1 entry"),
     (

@@ -14,8 +14,9 @@ from include.lifecycle.verdicts import Verdict
 from tests.integration.registry_lab import lab_spec
 
 
-def spec(max_gap: float = 0.05, **evaluation):
-    return lab_spec("fair", evaluation={"fairness": {"attributes": ["sex"], "max_gap": max_gap}, **evaluation})
+def spec(max_gap: float = 0.05, *, objective: dict[str, object] | None = None, **evaluation):
+    judged_by = {"attributes": ["sex"], "max_gap": max_gap}
+    return lab_spec("fair", objective=objective or {}, evaluation={"fairness": judged_by, **evaluation})
 
 
 def table(
@@ -46,7 +47,7 @@ def test_rates_are_those_of_the_definitions() -> None:
     frame, p = table(shift=0.1)
     sample, act = sample_of(spec(), frame), p >= 0.5
     for measure in MEASURES:
-        rates = group_rates(measure, frame["sex"].to_numpy(), sample, p)
+        rates = group_rates(measure, frame["sex"].to_numpy(), sample, act)
         for index, name in enumerate(rates.names):
             mine = (frame["sex"] == name).to_numpy()
             y = frame["late"].to_numpy() == 1
@@ -56,6 +57,15 @@ def test_rates_are_those_of_the_definitions() -> None:
                 "predictive_parity": y[mine & act].mean(),
             }[measure.name]
             assert rates.rate[index] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.7])
+def test_groups_are_compared_at_the_models_threshold(threshold: float) -> None:
+    frame, p = table()
+    p[:100] = threshold  # a row on the edge is acted upon
+    rates = judged(frame, p, objective={"threshold": threshold})["demographic_parity"].evidence["rates"]
+    for name, rate in rates.items():
+        assert rate == pytest.approx((p[(frame["sex"] == name).to_numpy()] >= threshold).mean(), abs=1e-6)
 
 
 def test_no_attribute_no_gate() -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from include.lifecycle.evaluation.evaluate import may_roll_out
 from include.lifecycle.evaluation.gates import baseline_gate, beyond, comparison_gate, floor_gate, no_champion
-from include.lifecycle.evaluation.metrics import METRICS
+from include.lifecycle.evaluation.metrics import metrics_at
 from include.lifecycle.evaluation.sample import Sample, rows_digest, sample_of
 from include.lifecycle.statistics.intervals import Interval
 from include.lifecycle.verdicts import Outcome, Verdict
 from tests.integration.registry_lab import lab_spec
 
-AUC, BRIER = METRICS["roc_auc"], METRICS["brier_score"]
+AUC, BRIER = metrics_at(0.5)["roc_auc"], metrics_at(0.5)["brier_score"]
 SPEC = lab_spec("gates")
 
 

@@ -10,13 +10,17 @@ from sklearn import metrics as reference
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.evaluation.metrics import (
-    DESCRIPTIONS,
-    METRICS,
+    OF_ACTING,
     binary_metrics,
+    descriptions_at,
     metric_named,
     metric_of_measure,
+    metrics_at,
 )
 from include.lifecycle.statistics.intervals import resample_weights
+from tests.integration.registry_lab import lab_spec
+
+METRICS, DESCRIPTIONS = metrics_at(0.5), descriptions_at(0.5)
 
 REFERENCES = {
     "roc_auc": reference.roc_auc_score,
@@ -51,7 +55,7 @@ def test_resampled_values_are_those_of_copied_rows(name: str, ties: bool) -> Non
     y, p = world(4, 240, ties=ties)
     codes = np.repeat(np.arange(8), 30)
     weights = resample_weights(8, 30, 6)
-    metric = (METRICS | DESCRIPTIONS)[name]
+    metric = {**METRICS, **DESCRIPTIONS}[name]
     found = metric.resample(y, p, codes, weights)
     for value, row in zip(found, weights, strict=True):
         copied = np.concatenate([np.tile(np.flatnonzero(codes == block), int(row[block])) for block in range(8)])
@@ -71,7 +75,7 @@ def test_undefined_is_nan_and_left_out() -> None:
     y, p = np.zeros(10), np.full(10, 0.2)
     assert np.isnan(METRICS["roc_auc"].score(y, p))
     assert np.isnan(METRICS["precision"].score(y, p))
-    found = binary_metrics(y, p)
+    found = binary_metrics(y, p, 0.5)
     assert "roc_auc" not in found
     assert found["calibration_gap"] == pytest.approx(0.2)
     assert found["calibration_error"] == pytest.approx(0.2)
@@ -81,7 +85,7 @@ def test_undefined_is_nan_and_left_out() -> None:
 def test_calibration_error_sees_what_the_mean_hides() -> None:
     y = np.array([1.0] * 50 + [0.0] * 50)
     p = np.array([0.75] * 50 + [0.25] * 50)
-    found = binary_metrics(y, p)
+    found = binary_metrics(y, p, 0.5)
     assert found["calibration_gap"] == pytest.approx(0.0)
     assert found["calibration_error"] == pytest.approx(0.25)
 
@@ -92,9 +96,28 @@ def test_log_loss_of_a_certain_mistake_is_finite() -> None:
 
 def test_names() -> None:
     with pytest.raises(SpecInvalidError, match=r"'auc'.*allowed are roc_auc"):
-        metric_named("auc")
-    objective = METRICS["roc_auc"]
-    assert metric_of_measure("calibration_gap", objective).name == "brier_score"
-    assert metric_of_measure("log_loss", objective).name == "log_loss"
-    assert metric_of_measure("temp", objective) is objective
-    assert metric_of_measure(None, objective) is objective
+        metric_named("auc", 0.5)
+    spec = lab_spec("names")
+    assert metric_of_measure("calibration_gap", spec).name == "brier_score"
+    assert metric_of_measure("log_loss", spec).name == "log_loss"
+    assert metric_of_measure("temp", spec).name == "roc_auc"
+    assert metric_of_measure(None, spec).name == "roc_auc"
+
+
+@pytest.mark.parametrize(
+    ("threshold", "acted"), [(0.2, 4), (0.2 + 1e-12, 3), (0.5, 3), (0.5 + 1e-12, 1), (0.9, 1), (0.9 + 1e-12, 0), (1e-9, 4)]
+)
+def test_a_row_is_acted_upon_from_the_threshold_on(threshold: float, acted: int) -> None:
+    y, p = np.array([0.0, 1.0, 0.0, 1.0]), np.array([0.2, 0.5, 0.5, 0.9])
+    found = binary_metrics(y, p, threshold)
+    assert found["action_rate"] == acted / 4
+    assert found["accuracy"] == reference.accuracy_score(y, p >= threshold)
+    assert found["recall"] == reference.recall_score(y, p >= threshold)
+    assert ("precision" in found) == (acted > 0)
+
+
+def test_ranking_and_calibration_do_not_know_the_threshold() -> None:
+    y, p = world(7)
+    low, high = binary_metrics(y, p, 0.1), binary_metrics(y, p, 0.6)
+    changed = {name for name in low if low[name] != high[name]}
+    assert changed == {*OF_ACTING, "action_rate"}

@@ -146,6 +146,23 @@ def test_lost_skill_stands_on_the_ladder(spec, profile, noise, severity):
     assert verdict.evidence["lower"] < verdict.evidence["effect"] or not severity
 
 
+def test_another_threshold_than_the_hold_outs_is_no_decay():
+    table, _ = make_table(120, seed=11)
+    held, rates = make_table(60, start=START + timedelta(days=120), seed=12)
+    then = make_spec(objective={"metric": "accuracy", "threshold": 0.4})
+    profile = build_profile(then, table, held, rates, seed=3)
+    assert profile.performance.threshold == 0.4
+    assert profile.performance.value == pytest.approx(np.mean((rates >= 0.4) == (held["wet"] == 1)))
+    predictions, labelled = window()
+    assert "threshold" not in check_performance(then, profile, predictions.window, labelled)[0].reason
+    now = make_spec(objective={"metric": "accuracy", "threshold": 0.6})
+    verdict = check_performance(now, profile, predictions.window, labelled)[0]
+    assert (verdict.check, verdict.outcome) == ("decay:accuracy", "inconclusive")
+    assert "measured at threshold 0.4, the model now acts at 0.6" in verdict.reason
+    found = performance_numbers(now, labelled)["accuracy"]
+    assert found == pytest.approx(np.mean((labelled.values >= 0.6) == (labelled.labels == 1)))
+
+
 def test_one_class_or_one_moment_is_inconclusive(spec, profile):
     predictions, labelled = window(change=lambda frame: frame.assign(wet=1))
     assert outcomes(check_performance(spec, profile, predictions.window, labelled))["decay:roc_auc"] == "inconclusive"

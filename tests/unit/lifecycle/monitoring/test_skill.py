@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.lifecycle.evaluation.metrics import metrics_at
 from include.lifecycle.monitoring.skill import Estimate, mean_gap, skill, skill_values, time_blocks
 
 DAY = 86_400.0
@@ -53,6 +54,6 @@ def test_the_jackknife_agrees_with_the_plain_error_of_independent_rows():
     times = np.sort(random.uniform(0, 30 * DAY, 4000))
     scores = random.uniform(size=4000)
     labels = (random.uniform(size=4000) < scores).astype(np.float64)
-    found = skill("brier_score", labels, scores, time_blocks(times, 0.0, 30 * DAY))
+    found = skill(metrics_at(0.5)["brier_score"], labels, scores, time_blocks(times, 0.0, 30 * DAY))
     plain = np.std((scores - labels) ** 2) / np.sqrt(4000) / (labels.mean() * (1 - labels.mean()))
     assert found.error == pytest.approx(plain, rel=0.4)
