@@ -8,10 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
+from include.lifecycle.errors import SettingsError
+from include.lifecycle.units import format_duration, parse_duration
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_TIMEOUT, _ATTEMPT = "MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"
+_SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=1)  # Envoy counts milliseconds, and 0 means "wait for ever"
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Settings:
     gateway_url: str
     gateway_admin_url: str
     gateway_log: Path
+    gateway_timeout: timedelta
+    gateway_attempt_timeout: timedelta
     supervisor_socket: Path
     server_conf_dir: Path
     server_log_dir: Path
@@ -56,13 +64,14 @@ class Settings:
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Build Settings from `environment` (default: the process's own), then `<local>/modelops.env`, then defaults.
 
-    Raises ValueError that names a variable whose value cannot be used, and what is allowed.
+    Raises ValueError (ports) or SettingsError (timeouts) that names a variable whose value cannot be used, and what is allowed.
     The stack writes `modelops.env`, so that the command line finds a running stack without exporting anything.
     """
     given = os.environ if environment is None else environment
     home = Path(given.get("MODELOPS_HOME", PROJECT_ROOT))
     local = Path(given.get("MODELOPS_LOCAL", home / ".local"))
     env = {**_read_env_file(local / "modelops.env"), **given}
+    timeout, attempt_timeout = _timeouts(env)
     clock_file, overlay, passfile = (env.get(f"MODELOPS_{name}") for name in ("CLOCK_FILE", "OVERLAY", "PASSFILE"))
     return Settings(
         home=home,
@@ -74,6 +83,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         gateway_url=env.get("MODELOPS_GATEWAY_URL", "http://127.0.0.1:18200"),
         gateway_admin_url=env.get("MODELOPS_GATEWAY_ADMIN_URL", "http://127.0.0.1:18201"),
         gateway_log=Path(env.get("MODELOPS_GATEWAY_LOG", local / "logs" / "gateway-access.jsonl")),
+        gateway_timeout=timeout,
+        gateway_attempt_timeout=attempt_timeout,
         supervisor_socket=Path(env.get("MODELOPS_SUPERVISOR_SOCKET", local / "supervisor" / "supervisor.sock")),
         server_conf_dir=Path(env.get("MODELOPS_SERVER_CONF_DIR", local / "supervisor" / "conf.d")),
         server_log_dir=Path(env.get("MODELOPS_SERVER_LOG_DIR", local / "logs")),
@@ -84,6 +95,35 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         airflow_url=env.get("MODELOPS_AIRFLOW_URL", "http://127.0.0.1:18080"),
         airflow_passwords=Path(env.get("MODELOPS_AIRFLOW_PASSWORDS", local / "secrets" / "airflow-passwords.json")),
     )
+
+
+def gateway_timeouts(local: Path) -> dict[str, str]:
+    """Both timeouts, by variable, of the stack in `local`: as exported, else as `modelops.env` keeps them, else the defaults."""
+    exported = {name: os.environ[name] for name in (_TIMEOUT, _ATTEMPT) if name in os.environ}
+    found = load_settings(exported | {"MODELOPS_LOCAL": str(local)})
+    return {_TIMEOUT: format_duration(found.gateway_timeout), _ATTEMPT: format_duration(found.gateway_attempt_timeout)}
+
+
+def _timeouts(env: Mapping[str, str]) -> tuple[timedelta, timedelta]:
+    """How long the gateway waits for a request, and for one attempt of it."""
+    timeout, attempt = _timeout(_TIMEOUT, env.get(_TIMEOUT, "10s")), _timeout(_ATTEMPT, env.get(_ATTEMPT, "3s"))
+    if attempt > timeout:
+        got = f"{format_duration(attempt)}{'' if _ATTEMPT in env else ' (the default)'}"
+        raise SettingsError(f"{_ATTEMPT}={got}; allowed: at most {_TIMEOUT}, which is {format_duration(timeout)}")
+    return timeout, attempt
+
+
+def _timeout(name: str, text: str) -> timedelta:
+    allowed = (
+        f"a number and a unit of ms, s, m, h or d, from {format_duration(_SHORTEST)} to {format_duration(_LONGEST)}, such as 10s"
+    )
+    try:
+        value = parse_duration(text)
+    except ValueError as problem:
+        raise SettingsError(f"{name}={text!r}; allowed: {allowed}") from problem
+    if not _SHORTEST <= value <= _LONGEST:
+        raise SettingsError(f"{name}={text!r}; allowed: {allowed}")
+    return value
 
 
 def _port_range(name: str, text: str) -> tuple[int, int]:

@@ -123,8 +123,10 @@ def test_refused_routes_leave_the_old_ones(place, monkeypatch):
     target.apply(traffic({1: 100}, servers, 1))
     from include.lifecycle.rollout import gateway
 
-    text = json.dumps(gateway.render_routes([traffic({1: 100}, servers, 1)])).replace("churn-1", "no-such-cluster")
-    monkeypatch.setattr(gateway, "render_routes", lambda rows: json.loads(text))
+    text = json.dumps(gateway.render_routes([traffic({1: 100}, servers, 1)], target.gateway.timeouts)).replace(
+        "churn-1", "no-such-cluster"
+    )
+    monkeypatch.setattr(gateway, "render_routes", lambda rows, timeouts: json.loads(text))
     before = (target.gateway.directory / "rds.json").read_bytes()
     with pytest.raises(GatewayRejectedError, match="refused"):
         target.apply(traffic({1: 100}, servers, None))

@@ -8,6 +8,8 @@ are accepted unless `validate_clusters` is set.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,14 @@ _TYPE = "type.googleapis.com/envoy"
 _BREAKERS: Json = {
     "thresholds": [{"max_connections": 4096, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 1024}]
 }
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long the gateway waits: for a whole request with all its attempts, and for one attempt."""
+
+    request: timedelta
+    attempt: timedelta
 
 
 def cluster_name(model: str, version: int) -> str:
@@ -60,20 +70,29 @@ def render_endpoints(rows: Iterable[DesiredTraffic]) -> dict[str, list[Json]]:
     }
 
 
-def render_routes(rows: Iterable[DesiredTraffic]) -> list[Json]:
+def render_routes(rows: Iterable[DesiredTraffic], timeouts: Timeouts) -> list[Json]:
     """RDS resources: per model one route per pinned version and one that splits by weight; everything else is answered 404.
 
     The version stands in the metadata, too: Envoy skips an update whose content did not change and never reports its version.
     """
-    rows = list(rows)
-    routes = [_answer("/v2/health/live", 200, '{"live": true}'), _answer("/v2/health/ready", 200, '{"ready": true}')]
+    rows, routes = list(rows), []
     for row in rows:
-        routes += [_pinned_route(row, version) for version in sorted(row.weights)]
-        routes.append(_weighted_route(row))
-    routes.append(_answer("/", 404, '{"error": "no model is served under this path"}'))
+        routes += [_pinned_route(row, version, timeouts) for version in sorted(row.weights)]
+        routes.append(_weighted_route(row, timeouts))
+    return _route_configuration(routes, version_info(rows))
+
+
+def empty_routes() -> list[Json]:
+    """RDS resources of a gateway that serves no model yet."""
+    return _route_configuration([], version_info([]))
+
+
+def _route_configuration(of_models: list[Json], version: str) -> list[Json]:
+    health = [_answer("/v2/health/live", 200, '{"live": true}'), _answer("/v2/health/ready", 200, '{"ready": true}')]
+    routes = [*health, *of_models, _answer("/", 404, '{"error": "no model is served under this path"}')]
     host = {"name": "models", "domains": ["*"], "routes": routes}
     config = {"@type": f"{_TYPE}.config.route.v3.RouteConfiguration", "name": ROUTES, "validate_clusters": True}
-    metadata = {"filter_metadata": {"modelops": {"version": version_info(rows)}}}
+    metadata = {"filter_metadata": {"modelops": {"version": version}}}
     return [config | {"metadata": metadata, "virtual_hosts": [host]}]
 
 
@@ -152,13 +171,13 @@ def _answer(prefix: str, status: int, body: str) -> Json:
     return {"match": {"prefix": prefix}, "name": "answer", "direct_response": answer, "response_headers_to_add": [header]}
 
 
-def _pinned_route(row: DesiredTraffic, version: int) -> Json:
+def _pinned_route(row: DesiredTraffic, version: int, timeouts: Timeouts) -> Json:
     path = f"/v2/models/{row.model}/versions/{version}"
-    action = {"cluster": cluster_name(row.model, version), "timeout": "10s", "retry_policy": _retry_policy(failover=False)}
+    action = {"cluster": cluster_name(row.model, version), **_patience(timeouts, failover=False)}
     return {"match": {"path_separated_prefix": path}, "name": f"{row.model}@{version}", "route": action}
 
 
-def _weighted_route(row: DesiredTraffic) -> Json:
+def _weighted_route(row: DesiredTraffic, timeouts: Timeouts) -> Json:
     arms = []
     for version in sorted(row.weights, key=lambda one: (one != row.champion, one)):
         header = {"header": {"key": ASSIGNED, "value": str(version)}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
@@ -171,12 +190,21 @@ def _weighted_route(row: DesiredTraffic) -> Json:
                 "response_headers_to_add": [header],
             }
         )
-    failover = len(row.weights) > 1
-    action = {"weighted_clusters": {"clusters": arms}, "timeout": "10s", "retry_policy": _retry_policy(failover=failover)}
+    action = {"weighted_clusters": {"clusters": arms}, **_patience(timeouts, failover=len(row.weights) > 1)}
     return {"match": {"path_separated_prefix": f"/v2/models/{row.model}"}, "name": row.model, "route": action}
 
 
-def _retry_policy(*, failover: bool) -> Json:
+def _patience(timeouts: Timeouts, *, failover: bool) -> Json:
+    """Timeout and retry policy of a route."""
+    return {"timeout": _seconds(timeouts.request), "retry_policy": _retry_policy(timeouts.attempt, failover=failover)}
+
+
+def _seconds(value: timedelta) -> str:
+    """A duration as protobuf's JSON writes it: `10s`, `0.25s`."""
+    return f"{value.total_seconds():.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def _retry_policy(attempt: timedelta, *, failover: bool) -> Json:
     """A prediction changes nothing, so any failed attempt may be repeated; the access log's `attempts` still tells on the arm."""
     hosts = {
         "name": "envoy.retry_host_predicates.previous_hosts",
@@ -185,7 +213,7 @@ def _retry_policy(*, failover: bool) -> Json:
     policy: Json = {
         "retry_on": "5xx,connect-failure,refused-stream,reset",
         "num_retries": 3,
-        "per_try_timeout": "3s",
+        "per_try_timeout": _seconds(attempt),
         "retry_host_predicate": [hosts],
         "host_selection_retry_max_attempts": 3,
         "retry_back_off": {"base_interval": "0.005s", "max_interval": "0.05s"},

@@ -18,8 +18,10 @@ from include.lifecycle.errors import GatewayRejectedError
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.envoy_bootstrap import render_bootstrap
 from include.lifecycle.rollout.envoy_config import (
+    Timeouts,
     cluster_name,
     eds_file,
+    empty_routes,
     render_clusters,
     render_endpoints,
     render_routes,
@@ -39,7 +41,7 @@ def initialise(directory: Path, *, port: int, admin_port: int, access_log: Path)
     bootstrap = directory / "bootstrap.json"
     rendered = render_bootstrap(directory, port=port, admin_port=admin_port, access_log=access_log)
     write_whole(bootstrap, json.dumps(rendered, indent=1))
-    for name, resources in (("cds", []), ("rds", render_routes([]))):
+    for name, resources in (("cds", []), ("rds", empty_routes())):
         if not (directory / f"{name}.json").exists():
             _put(directory / f"{name}.json", resources, "0")
     return bootstrap
@@ -55,10 +57,11 @@ def envoy_command(bootstrap: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Gateway:
-    """The embedded Envoy: its configuration folder and its admin address."""
+    """The embedded Envoy: its configuration folder, its admin address, and how long its routes wait."""
 
     directory: Path
     admin: EnvoyAdmin
+    timeouts: Timeouts
 
     def write(self, read_rows: Callable[[], Sequence[DesiredTraffic]]) -> str:
         """Render the rows, which are read under the file lock, and wait until Envoy reports them; return the version in force.
@@ -85,7 +88,7 @@ class Gateway:
         kept = {name: one for name, one in old.clusters.items() if name not in clusters}
         _put(self.directory / "cds.json", [*clusters.values(), *kept.values()], version)
         self._wait_warm(clusters, _with_traffic(rows) - set(old.clusters), rejections)
-        _put(self.directory / "rds.json", render_routes(rows), version)
+        _put(self.directory / "rds.json", render_routes(rows, self.timeouts), version)
         self._wait_routes(rows, version, rejections)
         if kept:
             _put(self.directory / "cds.json", list(clusters.values()), version)

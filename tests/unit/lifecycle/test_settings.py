@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from include.lifecycle.errors import SettingsError
 from include.settings import PROJECT_ROOT, load_settings
 
 
@@ -40,3 +42,28 @@ def test_ports_and_paths_are_read(tmp_path):
 def test_a_range_that_is_none_is_named(tmp_path, text):
     with pytest.raises(ValueError, match=f"MODELOPS_SERVER_PORTS='{text}'; allowed: first-last"):
         load_settings({"MODELOPS_LOCAL": str(tmp_path), "MODELOPS_SERVER_PORTS": text})
+
+
+def test_the_gateways_timeouts_are_durations(tmp_path):
+    local = {"MODELOPS_LOCAL": str(tmp_path)}
+    found = load_settings(local)
+    assert (found.gateway_timeout, found.gateway_attempt_timeout) == (timedelta(seconds=10), timedelta(seconds=3))
+    found = load_settings(local | {"MODELOPS_GATEWAY_TIMEOUT": "250ms", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT": "250ms"})
+    assert found.gateway_timeout == found.gateway_attempt_timeout == timedelta(milliseconds=250)
+
+
+@pytest.mark.parametrize("name", ["MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"])
+@pytest.mark.parametrize("text", ["", "10", "soon", "-1s", "0s", "0.5ms", "25h"])
+def test_a_timeout_that_is_none_is_named(tmp_path, name, text):
+    with pytest.raises(SettingsError, match=f"{name}='{text}'; allowed: a number and a unit .* from 1ms to 1d"):
+        load_settings({"MODELOPS_LOCAL": str(tmp_path), name: text})
+
+
+@pytest.mark.parametrize(
+    ("given", "got", "most"),
+    [({"ATTEMPT_TIMEOUT": "11s"}, "11s", "10s"), ({"TIMEOUT": "2s"}, r"3s \(the default\)", "2s")],
+)
+def test_an_attempt_is_not_longer_than_its_request(tmp_path, given, got, most):
+    env = {f"MODELOPS_GATEWAY_{name}": text for name, text in given.items()}
+    with pytest.raises(SettingsError, match=f"^MODELOPS_GATEWAY_ATTEMPT_TIMEOUT={got}; allowed: at most .*, which is {most}$"):
+        load_settings({"MODELOPS_LOCAL": str(tmp_path)} | env)

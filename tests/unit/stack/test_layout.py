@@ -55,3 +55,18 @@ def test_settings_find_the_stack_by_its_environment(layout: Layout):
     assert settings.clock_file == layout.clock_file
     assert settings.supervisor_socket == layout.socket
     assert load_settings(LocalStack(layout, demo=False).environment()).overlay is None
+
+
+def test_exported_timeouts_of_the_gateway_are_kept(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    for name in ("MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    assert load_settings(LocalStack(layout).environment()).gateway_timeout.total_seconds() == 10
+    monkeypatch.setenv("MODELOPS_GATEWAY_TIMEOUT", "20s")
+    environment = LocalStack(layout).environment()
+    assert environment["MODELOPS_GATEWAY_TIMEOUT"] == "20s"
+    layout.env_file.write_text("".join(f"{name}={value}\n" for name, value in environment.items()))
+    monkeypatch.delenv("MODELOPS_GATEWAY_TIMEOUT")
+    assert LocalStack(layout).environment() == environment
+    monkeypatch.setenv("MODELOPS_GATEWAY_ATTEMPT_TIMEOUT", "21s")
+    with pytest.raises(SettingsError, match="MODELOPS_GATEWAY_ATTEMPT_TIMEOUT=21s"):
+        LocalStack(layout).environment()

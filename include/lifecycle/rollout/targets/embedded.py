@@ -18,6 +18,7 @@ from urllib.request import urlopen
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GateFailedError, GatewayRejectedError, LifecycleError
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
+from include.lifecycle.rollout.envoy_config import Timeouts
 from include.lifecycle.rollout.gateway import Gateway
 from include.lifecycle.rollout.targets.base import Guard
 from include.lifecycle.rollout.targets.supervisor import ALIVE, RUNNING, Supervisor
@@ -51,7 +52,9 @@ class EmbeddedTarget:
     @property
     def gateway(self) -> Gateway:
         """The stack's Envoy."""
-        return Gateway(self.rt.settings.gateway_dir, EnvoyAdmin(self.rt.settings.gateway_admin_url))
+        settings = self.rt.settings
+        timeouts = Timeouts(settings.gateway_timeout, settings.gateway_attempt_timeout)
+        return Gateway(settings.gateway_dir, EnvoyAdmin(settings.gateway_admin_url), timeouts)
 
     def ensure_server(self, model: str, version: int, folder: Path, digest: str, log_dir: Path) -> int:
         """See Target; the port is free when chosen and kept for as long as the program exists."""
