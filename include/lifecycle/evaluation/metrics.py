@@ -190,7 +190,7 @@ def metric_of_measure(measure: str | None, spec: ModelSpec) -> Metric:
 
 
 def binary_metrics(y: Floats, p: Floats, threshold: float) -> dict[str, float]:
-    """Metrics and descriptions of labels y (n,) and probabilities p (n,), acting from `threshold` on; undefined ones are left out."""
+    """Metrics and descriptions of labels y (n,) and probabilities p (n,) at this threshold; undefined ones are left out."""
     wanted = [*metrics_at(threshold).values(), *descriptions_at(threshold).values()]
     values = {metric.name: metric.score(y, p) for metric in wanted}
     return {name: value for name, value in values.items() if np.isfinite(value)}
