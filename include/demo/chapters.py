@@ -14,9 +14,10 @@ from sqlalchemy import RowMapping
 from include.demo.board import Stage
 from include.demo.chronicle import Challenge, Chronicle
 from include.demo.data import load_data, production_url
-from include.demo.facts import ARCHIVED, OPEN_ROLLOUT
+from include.demo.facts import ARCHIVED
 from include.demo.outside import set_clock
 from include.demo.story import DemoFailedError, Story
+from include.lifecycle.rollout.states import OPEN_STATES
 
 RATE = 28_800.0  # event seconds per wall second: one day takes three seconds
 TRAINING_RATE = 14_400.0  # half of it while a training needs the cores; a slow machine would else use up the year
@@ -142,7 +143,7 @@ def roll_out(story: Story, version: int) -> RowMapping:
 
         def closed() -> RowMapping | None:
             row = story.tables.rollout_of(version)
-            if row is None or row["state"] in OPEN_ROLLOUT:
+            if row is None or row["state"] in OPEN_STATES:
                 story.board.tell(stage, _progress(row, version))
                 _stop_at_failure(story, stage, row)
                 return None

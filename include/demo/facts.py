@@ -15,9 +15,9 @@ from sqlalchemy import Engine, RowMapping, Select, func, select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import SourceUnavailableError
+from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.tables import candidates, ledger, rollouts, signals, training_requests, windows
 
-OPEN_ROLLOUT = ("planned", "running", "baking")
 ARCHIVED = "Archived"
 
 
@@ -84,7 +84,7 @@ class TableFacts:
 
     def open_rollout(self) -> RowMapping | None:
         """The model's rollout that is under way."""
-        return self._first(select(rollouts).where(rollouts.c.model == self.model, rollouts.c.state.in_(OPEN_ROLLOUT)))
+        return self._first(select(rollouts).where(rollouts.c.model == self.model, rollouts.c.state.in_(OPEN_STATES)))
 
     def newest_window(self) -> RowMapping | None:
         """The window that was measured last."""

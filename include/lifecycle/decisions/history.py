@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, RowMapping, func, select
 
 from include.lifecycle.decisions.policy import RetrainingState, SignalView
+from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.tables import candidates, desired_traffic, rollouts, signals, training_requests
 from include.lifecycle.training.permission import trainings_in_month
 
-OPEN_ROLLOUT = ("planned", "running", "baking")
 _UNFINISHED = ("open", "claimed")
 _LOOK_BACK = 10
 
@@ -57,7 +57,7 @@ def _open_request(connection: Connection, model: str) -> str | None:
 
 def _open_rollout(connection: Connection, model: str) -> str | None:
     rolling = select(rollouts.c.id, rollouts.c.version, rollouts.c.state)
-    row = connection.execute(rolling.where(rollouts.c.model == model, rollouts.c.state.in_(OPEN_ROLLOUT))).first()
+    row = connection.execute(rolling.where(rollouts.c.model == model, rollouts.c.state.in_(OPEN_STATES))).first()
     if row is not None:
         return f"rollout {row.id} of version {row.version} is {row.state}"
     waiting = select(candidates.c.version).where(candidates.c.model == model, candidates.c.state == "open")
@@ -97,7 +97,7 @@ def _fruitless(connection: Connection, model: str) -> int:
     for version in versions:
         if version is not None and version not in outcome and version in pending:
             continue
-        if outcome.get(version or 0) in ("promoted", *OPEN_ROLLOUT):
+        if outcome.get(version or 0) in ("promoted", *OPEN_STATES):
             break
         count += 1
     return count

@@ -21,6 +21,7 @@ from include.lifecycle.registry.candidates import waiting_versions
 from include.lifecycle.registry.client import aliases_of, registry_calls, versions_of
 from include.lifecycle.registry.promotion import ARCHIVED, STAGE_TAG, moves
 from include.lifecycle.results import Retirement
+from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import desired_traffic, rollouts
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from include.lifecycle.rollout.targets.base import Target
 
 RETIRED_TAG = "retired_at"
-_OPEN_ROLLOUT = ("planned", "running", "baking")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def retire_versions(spec: ModelSpec, rt: Runtime, run: RunContext, *, target: Ta
 
 def _use_of(rt: Runtime, connection: Connection, model: str) -> Use:
     running = select(rollouts.c.id, rollouts.c.version, rollouts.c.champion).where(
-        rollouts.c.model == model, rollouts.c.state.in_(_OPEN_ROLLOUT)
+        rollouts.c.model == model, rollouts.c.state.in_(OPEN_STATES)
     )
     involved = {version: row.id for row in connection.execute(running) for version in (row.version, row.champion) if version}
     wanted = connection.execute(select(desired_traffic.c.weights).where(desired_traffic.c.model == model)).scalar_one_or_none()

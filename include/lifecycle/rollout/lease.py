@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import LeaseLostError, LifecycleError
-from include.lifecycle.rollout.states import Plan, State
+from include.lifecycle.rollout.states import OPEN_STATES, Plan, State
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import rollouts
 
@@ -73,6 +73,5 @@ def rollout_row(connection: Connection, rollout_id: int, *, lock: bool = False) 
 
 def open_rollout(connection: Connection, model: str) -> RowMapping | None:
     """The model's open rollout; there is never more than one."""
-    states = [state.value for state in State if state.is_open]
-    query = select(rollouts).where(rollouts.c.model == model, rollouts.c.state.in_(states))
+    query = select(rollouts).where(rollouts.c.model == model, rollouts.c.state.in_(OPEN_STATES))
     return connection.execute(query).mappings().first()

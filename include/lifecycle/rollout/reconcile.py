@@ -22,7 +22,7 @@ from include.lifecycle.rollout.driver import close_rollout, drive_once
 from include.lifecycle.rollout.effects import Hands, usual_hands
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.lease import open_rollout
-from include.lifecycle.rollout.states import Plan, State
+from include.lifecycle.rollout.states import OPEN_STATES, Plan, State
 from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import rollouts
@@ -76,8 +76,7 @@ def _lapsed(rt: Runtime) -> list[RowMapping]:
     A planned one counts only when it is about to do something: whoever held its lease may have been about to refuse it, and
     without the deploy run's own driver nobody says that it was approved.
     """
-    states = [state.value for state in State if state.is_open]
-    query = select(rollouts).where(rollouts.c.state.in_(states), rollouts.c.lease_until < func.clock_timestamp())
+    query = select(rollouts).where(rollouts.c.state.in_(OPEN_STATES), rollouts.c.lease_until < func.clock_timestamp())
     with transaction(rt.engine) as connection:
         rows = connection.execute(query).mappings().all()
     return [row for row in rows if row["state"] != State.PLANNED or row["status"].get("pending")]

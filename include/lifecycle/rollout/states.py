@@ -34,6 +34,9 @@ class State(StrEnum):
         return self in (State.PLANNED, State.RUNNING, State.BAKING)
 
 
+OPEN_STATES = tuple(state.value for state in State if state.is_open)
+"""As the column `rollouts.state` holds them; tables.py writes them out once more, in the index of open rollouts."""
+
 Act = Literal["wait", "shift_traffic", "promote", "confirm", "roll_back", "hold", "abort"]
 
 

@@ -10,12 +10,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, distinct, func, select
 
+from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import ledger, rollouts, signals, training_requests
 
 CONFIRM_ACT = "confirm training"
 FORCED = "forced"  # key in a confirmation's evidence
-_OPEN_ROLLOUT = ("planned", "running", "baking")
 
 
 def refusal(connection: Connection, spec: ModelSpec, run_id: str, now: datetime, *, force: bool) -> str | None:
@@ -60,7 +60,7 @@ def _other_training(connection: Connection, model: str, run_id: str) -> str | No
 
 def _open_rollout(connection: Connection, model: str) -> str | None:
     query = select(rollouts.c.id, rollouts.c.version, rollouts.c.state).where(
-        rollouts.c.model == model, rollouts.c.state.in_(_OPEN_ROLLOUT)
+        rollouts.c.model == model, rollouts.c.state.in_(OPEN_STATES)
     )
     row = connection.execute(query).first()
     return (

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from include.lifecycle.rollout import machine
-from include.lifecycle.rollout.states import Measurement, PerformanceEvidence, Plan, State, Status
+from include.lifecycle.rollout.states import OPEN_STATES, Measurement, PerformanceEvidence, Plan, State, Status
+from include.lifecycle.tables import rollouts
 from include.lifecycle.verdicts import Outcome
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,6 +33,13 @@ def plan_of(**changes):
         "approval_timeout": "72h",
     }
     return Plan.model_validate(values | changes)
+
+
+def test_the_index_of_open_rollouts_and_the_states_agree():
+    (index,) = [one for one in rollouts.indexes if one.name == "rollouts_one_open"]
+    written = str(index.dialect_options["postgresql"]["where"])
+    assert written == f"state IN {OPEN_STATES!r}"
+    assert {State(one) for one in OPEN_STATES} == {one for one in State if one.is_open}
 
 
 def running(step=0, since=START):
