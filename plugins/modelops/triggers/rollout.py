@@ -18,6 +18,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from include.lifecycle.errors import LeaseLostError, LifecycleError
 
 _log = logging.getLogger(__name__)
+MOST_SURPRISES = 5  # so many looks with an unexpected error, none in between that went through, end the trigger
 
 
 class RolloutTrigger(BaseTrigger):
@@ -37,22 +38,30 @@ class RolloutTrigger(BaseTrigger):
         return "modelops.triggers.rollout.RolloutTrigger", {"rollout_id": self.rollout_id, "poll": self.poll}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Drive until the row is closed; what did not answer is asked again at the next look."""
+        """Drive until the row is closed; what did not answer is asked again at the next look.
+
+        So is what nobody foresaw, until it came `MOST_SURPRISES` times without a look that went through: then it is raised.
+        """
         from include.lifecycle.rollout.driver import drive_once
         from include.lifecycle.runtime import runtime
 
         holder = f"triggerer:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
+        outcome, surprises = None, 0
         while True:
             try:
                 outcome = await asyncio.to_thread(drive_once, runtime(), self.rollout_id, holder)
+                surprises = 0
             except LeaseLostError as lost:
                 _log.info("rollout %s is driven elsewhere: %s", self.rollout_id, lost)
-                outcome = None
             except LifecycleError as problem:
                 if not problem.retryable:
                     raise
                 _log.warning("rollout %s waits: %s", self.rollout_id, problem)
-                outcome = None
+            except Exception:
+                surprises += 1
+                _log.exception("rollout %s: unexpected error, %s of %s", self.rollout_id, surprises, MOST_SURPRISES)
+                if surprises == MOST_SURPRISES:
+                    raise
             if outcome is not None:
                 yield TriggerEvent(outcome.model_dump(mode="json"))  # type: ignore[no-untyped-call]
                 return
