@@ -64,7 +64,7 @@ class Settings:
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Build Settings from `environment` (default: the process's own), then `<local>/modelops.env`, then defaults.
 
-    Raises ValueError (ports) or SettingsError (timeouts) that names a variable whose value cannot be used, and what is allowed.
+    Raises SettingsError that names a variable whose value cannot be used, and what is allowed.
     The stack writes `modelops.env`, so that the command line finds a running stack without exporting anything.
     """
     given = os.environ if environment is None else environment
@@ -131,7 +131,7 @@ def _port_range(name: str, text: str) -> tuple[int, int]:
     first, _, last = text.partition("-")
     ends = (first, last or first)
     if not all(end.isdecimal() and 1 <= int(end) <= 65_535 for end in ends) or int(ends[0]) > int(ends[1]):
-        raise ValueError(f"{name}={text!r}; allowed: first-last, rising, each from 1 to 65535, such as 18300-18399")
+        raise SettingsError(f"{name}={text!r}; allowed: first-last, rising, each from 1 to 65535, such as 18300-18399")
     return int(ends[0]), int(ends[1])
 
 

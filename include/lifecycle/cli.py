@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from include.lifecycle.commands import apply, explain, ledger, lint, new, schema
-from include.lifecycle.errors import LifecycleError, SettingsError
+from include.lifecycle.errors import LifecycleError
 from include.settings import Settings, load_settings
 
 COMMANDS = (new, lint, explain, schema, ledger, apply)
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = 
     """Run one command and return its exit code; errors of the lifecycle are printed, never raised."""
     parsed = build_parser().parse_args(arguments)
     try:
-        return int(parsed.run(parsed, settings or _settings()))
+        return int(parsed.run(parsed, settings or load_settings()))
     except LifecycleError as problem:
         print(f"error: {problem}", file=sys.stderr)
         return 2
@@ -36,13 +36,6 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_to(subparsers)
     return parser
-
-
-def _settings() -> Settings:
-    try:
-        return load_settings()
-    except ValueError as problem:
-        raise SettingsError(f"a MODELOPS_* setting cannot be read: {problem}") from problem
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def test_a_malformed_setting_is_one_message():
         command, cwd=PROJECT_ROOT, env={"MODELOPS_SERVER_PORTS": "x"}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: a MODELOPS_* setting cannot be read")
+    assert done.stderr.startswith("error: MODELOPS_SERVER_PORTS='x'; allowed: first-last")
     assert "Traceback" not in done.stderr
 
 

@@ -40,7 +40,7 @@ def test_ports_and_paths_are_read(tmp_path):
 
 @pytest.mark.parametrize("text", ["x", "7-5", "0-9", "1-70000", "5-7-9"])
 def test_a_range_that_is_none_is_named(tmp_path, text):
-    with pytest.raises(ValueError, match=f"MODELOPS_SERVER_PORTS='{text}'; allowed: first-last"):
+    with pytest.raises(SettingsError, match=f"MODELOPS_SERVER_PORTS='{text}'; allowed: first-last"):
         load_settings({"MODELOPS_LOCAL": str(tmp_path), "MODELOPS_SERVER_PORTS": text})
 
 
