@@ -20,6 +20,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Task = Literal["binary_classification", "multiclass_classification", "regression"]
+NumericMethod = Literal["wasserstein", "kl_divergence"]
+CategoricalMethod = Literal["jensen_shannon", "kl_divergence"]
 Family = Literal["logistic_regression", "random_forest", "hist_gradient_boosting", "lightgbm", "linear_regression"]
 
 
@@ -177,6 +179,8 @@ class RolloutSection(Section):
 class DriftSection(Section):
     """When a distance counts: above its minimum effect and above its own null quantile."""
 
+    numeric: NumericMethod = Field(description="distance of numeric features and predictions; a version keeps its own")
+    categorical: CategoricalMethod = Field(description="distance of categorical features; a version keeps its own")
     minimum_effect: NotNegative = Field(description="distance below which nothing is drift")
     act_effect: NotNegative = Field(
         description="distance above its threshold at which prediction drift takes all of its part of health; nothing acts on it"

@@ -1,7 +1,8 @@
 """Drift checks of one window: each watched feature against training, predictions against the hold-out. Pure.
 
 A distance fails only above `drift.minimum_effect` and above its own null threshold (profile.py): what a window without drift
-shows anyhow is no drift. The training reference may only warn; whether a warning leads to anything is the policy's business.
+shows anyhow is no drift. A column is measured by the method that its null was drawn by, whatever the spec says since.
+The training reference may only warn; whether a warning leads to anything is the policy's business.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ import numpy as np
 
 from include.lifecycle.monitoring.columns import counts_of, numbers
 from include.lifecycle.monitoring.predictions import Predictions
-from include.lifecycle.monitoring.profile import PREDICTION, ColumnProfile, NumericProfile, Profile
+from include.lifecycle.monitoring.profile import PREDICTION, CategoricalProfile, NumericProfile, Profile
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.distances import category_distance
 from include.lifecycle.verdicts import Outcome, Verdict
 
 COVARIATE, PREDICTION_DRIFT = "covariate", "prediction_drift"
-WASSERSTEIN, JENSEN_SHANNON = "normed Wasserstein", "Jensen-Shannon"
+METHODS = {"wasserstein": "normed Wasserstein", "jensen_shannon": "Jensen-Shannon", "kl_divergence": "Kullback-Leibler"}
 
 
 def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: frozenset[str] = frozenset()) -> list[Verdict]:
     """One verdict per watched feature that the profile knows; `faulty` ones are inconclusive: a broken feed is not drift."""
     verdicts = []
-    for name, stored in (profile.numeric | profile.categorical).items():
+    columns: dict[str, NumericProfile | CategoricalProfile] = {**profile.numeric, **profile.categorical}
+    for name, stored in columns.items():
         if name not in window.features or name not in spec.watched:
             continue
         if name in faulty:
@@ -32,46 +34,32 @@ def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: 
             continue
         if isinstance(stored, NumericProfile):
             values = numbers(window.features[name])
-            held, distance = int(np.isfinite(values).sum()), _numeric_distance(profile, name, values)
+            held, distance = int(np.isfinite(values).sum()), profile.distance(name, values)
         else:
             counts = counts_of(window.features[name])
-            held, distance = sum(counts.values()), category_distance(profile.categorical[name].counts, counts)
-        kind = WASSERSTEIN if isinstance(stored, NumericProfile) else JENSEN_SHANNON
-        verdicts.append(_judge(spec, f"{COVARIATE}:{name}", stored, distance, held, reference="training", distance_kind=kind))
+            held, distance = sum(counts.values()), category_distance(stored.counts, counts, stored.method)
+        verdicts.append(_judge(spec, f"{COVARIATE}:{name}", stored, distance, held, reference="training"))
     return verdicts
 
 
 def check_prediction_drift(spec: ModelSpec, profile: Profile, window: Predictions) -> Verdict:
     """Distance of the window's predictions from the hold-out's, by the same two bars."""
-    distance = _numeric_distance(profile, PREDICTION, window.values)
-    verdict = _judge(
-        spec,
-        PREDICTION_DRIFT,
-        profile.prediction,
-        distance,
-        window.rows,
-        reference="hold-out",
-        distance_kind="normed Wasserstein",
-    )
+    distance = profile.distance(PREDICTION, window.values)
+    verdict = _judge(spec, PREDICTION_DRIFT, profile.prediction, distance, window.rows, reference="hold-out")
     mean = float(window.values.mean()) if window.rows else None
     return verdict.model_copy(
         update={"evidence": verdict.evidence | {"mean_prediction": mean, "reference_mean": profile.prediction.mean}}
     )
 
 
-def _numeric_distance(profile: Profile, column: str, values: Any) -> float:
-    return profile.reference(column).distance(values) if column in profile.samples else float("nan")
-
-
 def _judge(
     spec: ModelSpec,
     check: str,
-    stored: ColumnProfile,
+    stored: NumericProfile | CategoricalProfile,
     distance: float,
     rows: int,
     *,
     reference: Literal["training", "hold-out"],
-    distance_kind: str,
 ) -> Verdict:
     bars, null = spec.monitoring.drift, stored.null_for(rows)
     if rows < spec.monitoring.minimum_rows:
@@ -88,11 +76,12 @@ def _judge(
         "severity": "warn",
         "above_act_effect": distance > bars.act_effect,
         "reference": reference,
-        "distance": distance_kind,
+        "distance": METHODS[stored.method],
+        "method": stored.method,
         "rows": rows,
     }
     fails = distance > threshold
-    words = f"{distance_kind} distance {distance:.3f} from the {reference}"
+    words = f"{METHODS[stored.method]} distance {distance:.3f} from the {reference}"
     reason = (
         f"{words} is {'above' if fails else 'within'} {threshold:.3f} (null {null.threshold:.3f}, effect {bars.minimum_effect:g})"
     )

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from include.lifecycle.errors import DataInvalidError
-from include.lifecycle.statistics.distances import SMALLEST_SCALE, NumericReference
+from include.lifecycle.spec import CategoricalMethod, NumericMethod
+from include.lifecycle.statistics.distances import SMALLEST_SCALE, NumericReference, QuantileBins
 from include.lifecycle.storage import write_whole
 
 if TYPE_CHECKING:
@@ -67,11 +68,18 @@ class ColumnProfile(Frozen):
 
 
 class NumericProfile(ColumnProfile):
-    """A numeric column; `quantiles` at QUANTILE_LEVELS. The sorted sample lies in the profile's `samples`."""
+    """A numeric column; `quantiles` at QUANTILE_LEVELS. The sorted sample lies in the profile's `samples`.
+
+    `method` drew the nulls, so windows are measured by it; profiles from before it was stored have Wasserstein's. Only
+    kl_divergence has `edges` and `bin_counts` (QuantileBins).
+    """
 
     mean: float
     std: float
     quantiles: list[float]
+    method: NumericMethod = "wasserstein"
+    edges: list[float] = []
+    bin_counts: list[int] = []
 
     def quantile(self, level: float) -> float:
         """The stored quantile at one of QUANTILE_LEVELS."""
@@ -79,9 +87,10 @@ class NumericProfile(ColumnProfile):
 
 
 class CategoricalProfile(ColumnProfile):
-    """A categorical column with its counts in training."""
+    """A categorical column with its counts in training, and the method of its nulls as in NumericProfile."""
 
     counts: dict[str, int]
+    method: CategoricalMethod = "jensen_shannon"
 
 
 class PerformanceReference(Frozen):
@@ -123,8 +132,19 @@ class Profile(Frozen):
 
     def reference(self, column: str) -> NumericReference:
         """The prepared sample of a numeric column, or of PREDICTION; KeyError for any other."""
-        stored = self.prediction if column == PREDICTION else self.numeric[column]
-        return NumericReference(self.samples[column], max(stored.std, SMALLEST_SCALE))
+        return NumericReference(self.samples[column], max(self._numeric(column).std, SMALLEST_SCALE))
+
+    def distance(self, column: str, values: Floats) -> float:
+        """Distance of a window's values (n,) from a numeric column, or PREDICTION, by its method; NaN when either is empty."""
+        stored = self._numeric(column)
+        if column not in self.samples:
+            return float("nan")
+        if stored.method == "kl_divergence":
+            return QuantileBins(np.array(stored.edges), np.array(stored.bin_counts, dtype=np.int64)).distance(values)
+        return self.reference(column).distance(values)
+
+    def _numeric(self, column: str) -> NumericProfile:
+        return self.prediction if column == PREDICTION else self.numeric[column]
 
     def write(self, folder: Path) -> None:
         """Write both files into `folder` (created when missing); samples first, so that profile.json says the pair is whole."""

@@ -1,7 +1,8 @@
 """How a reference profile is built from the training and hold-out tables; profile.py holds the result's shape.
 
 Nulls of features: distances of hold-out windows to training. Null of predictions: the hold-out is its own reference, so each
-window's distance is divided by 1 - its share of the hold-out, which is exactly the distance to the rest.
+window's Wasserstein distance is divided by 1 - its share of the hold-out, which is exactly the distance to the rest; for KL
+its counts are taken out of the hold-out's.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from include.lifecycle.monitoring.profile import (
     Profile,
 )
 from include.lifecycle.monitoring.skill import skill_values
-from include.lifecycle.statistics.distances import Counts, NumericReference, jensen_shannon
+from include.lifecycle.spec import CategoricalMethod, NumericMethod
+from include.lifecycle.statistics.distances import CATEGORICAL_DISTANCES, Counts, NumericReference, QuantileBins, kl_divergence
 from include.lifecycle.statistics.null import (
     FEWEST_WINDOWS,
     DrawnWindows,
@@ -102,14 +104,16 @@ def profile_from(
     kept = _kept(len(holdout), seed)
     nulls = _draw(spec, times[kept], seed)
     samples: dict[str, Floats] = {}
+    methods = spec.monitoring.drift
     numeric: dict[str, NumericProfile] = {}
     categorical: dict[str, CategoricalProfile] = {}
     for name in spec.watched:
         if name in spec.features.numeric:
-            numeric[name], samples[name] = _numeric(numbers(train[name]), numbers(holdout[name])[kept], nulls)
+            values = numbers(holdout[name])[kept]
+            numeric[name], samples[name] = _numeric(numbers(train[name]), values, nulls, methods.numeric)
         else:
-            categorical[name] = _categorical(train[name], categories(holdout[name])[kept], nulls)
-    prediction, samples[PREDICTION] = _numeric(predictions, predictions[kept], nulls, inside=True)
+            categorical[name] = _categorical(train[name], categories(holdout[name])[kept], nulls, methods.categorical)
+    prediction, samples[PREDICTION] = _numeric(predictions, predictions[kept], nulls, methods.numeric, inside=True)
     return Profile(
         model=spec.name,
         train_rows=len(train),
@@ -143,26 +147,42 @@ def _draw(spec: ModelSpec, times: Floats, seed: int) -> _Nulls:
     return _Nulls(drawn, level)
 
 
-def _numeric(train: Floats, holdout: Floats, nulls: _Nulls, *, inside: bool = False) -> tuple[NumericProfile, Floats]:
+def _numeric(
+    train: Floats, holdout: Floats, nulls: _Nulls, method: NumericMethod, *, inside: bool = False
+) -> tuple[NumericProfile, Floats]:
     finite = np.sort(train[np.isfinite(train)])
     if not finite.size:
-        empty = NumericProfile(rows=train.size, null_share=1.0, mean=0.0, std=0.0, quantiles=[0.0] * len(QUANTILE_LEVELS))
-        return empty, finite
+        nothing = [0.0] * len(QUANTILE_LEVELS)
+        return NumericProfile(rows=train.size, null_share=1.0, mean=0.0, std=0.0, quantiles=nothing, method=method), finite
+    bins = QuantileBins.of(finite) if method == "kl_divergence" else None
+    stored = NumericProfile(
+        rows=train.size,
+        null_share=1 - finite.size / train.size,
+        null_share_bar=nulls.share_bar(np.where(np.isfinite(holdout), 0, -1)),
+        mean=float(finite.mean()),
+        std=float(finite.std()),
+        quantiles=[float(value) for value in np.quantile(finite, QUANTILE_LEVELS)],
+        nulls=_binned_nulls(bins, holdout, nulls, inside) if bins else _exact_nulls(finite, holdout, nulls, inside),
+        method=method,
+        edges=bins.edges.tolist() if bins else [],
+        bin_counts=bins.counts.tolist() if bins else [],
+    )
+    return stored, _thinned(finite)
+
+
+def _exact_nulls(finite: Floats, holdout: Floats, nulls: _Nulls, inside: bool) -> list[Null]:
     some = np.isfinite(holdout)
     grid, codes = np.unique(holdout[some], return_inverse=True)
     cells = np.full(holdout.size, -1, dtype=np.int64)
     cells[some] = codes
-    reference = NumericReference.of(finite)
-    stored = NumericProfile(
-        rows=train.size,
-        null_share=1 - finite.size / train.size,
-        null_share_bar=nulls.share_bar(cells),
-        mean=float(finite.mean()),
-        std=float(finite.std()),
-        quantiles=[float(value) for value in np.quantile(finite, QUANTILE_LEVELS)],
-        nulls=nulls.of(cells, grid.size, reference.on_grid(grid), inside=inside) if grid.size else [],
-    )
-    return stored, _thinned(finite)
+    return nulls.of(cells, grid.size, NumericReference.of(finite).on_grid(grid), inside=inside) if grid.size else []
+
+
+def _binned_nulls(bins: QuantileBins, holdout: Floats, nulls: _Nulls, inside: bool) -> list[Null]:
+    def _distance(seen: Counts) -> float:
+        return kl_divergence(bins.counts - seen if inside else bins.counts, seen)
+
+    return nulls.of(bins.cells(holdout), bins.counts.size, _distance)
 
 
 def _thinned(ordered: Floats) -> Floats:
@@ -172,7 +192,9 @@ def _thinned(ordered: Floats) -> Floats:
     return ordered[np.linspace(0, ordered.size - 1, SAMPLE_SIZE).round().astype(np.int64)]
 
 
-def _categorical(train: pandas.Series[str], holdout: NDArray[np.object_], nulls: _Nulls) -> CategoricalProfile:
+def _categorical(
+    train: pandas.Series[str], holdout: NDArray[np.object_], nulls: _Nulls, method: CategoricalMethod
+) -> CategoricalProfile:
     texts = categories(train)
     counts = counts_of(texts)
     names = sorted(counts.keys() | {text for text in holdout if text is not None})
@@ -181,9 +203,14 @@ def _categorical(train: pandas.Series[str], holdout: NDArray[np.object_], nulls:
     expected = np.array([counts.get(name, 0) for name in names], dtype=np.float64)
     usable = bool(counts) and bool((cells >= 0).any())
     null_share = 1 - sum(counts.values()) / texts.size
-    found = nulls.of(cells, len(names), lambda seen: jensen_shannon(expected, seen)) if usable else []
+    found = nulls.of(cells, len(names), lambda seen: CATEGORICAL_DISTANCES[method](expected, seen)) if usable else []
     return CategoricalProfile(
-        rows=texts.size, null_share=null_share, null_share_bar=nulls.share_bar(cells), counts=counts, nulls=found
+        rows=texts.size,
+        null_share=null_share,
+        null_share_bar=nulls.share_bar(cells),
+        nulls=found,
+        counts=counts,
+        method=method,
     )
 
 

@@ -1,6 +1,6 @@
 """Evidently's HTML report of one window against the training reference, on a bounded sample, for people to read.
 
-Nothing is decided by it: the judged numbers are drift.py's, by the same definitions.
+Nothing is decided by it: the judged numbers are drift.py's, by the same definitions unless the model asks for KL.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ def test_the_smallest_file_takes_the_documents_defaults(spec):
     assert [step.percent for step in spec.rollout.steps] == [10, 25, 50]
     assert (spec.rollout.limits.error_rate, spec.rollout.limits.latency_ratio) == (0.10, 2.0)
     assert (spec.monitoring.drift.minimum_effect, spec.monitoring.drift.act_effect) == (0.1, 0.3)
+    assert (spec.monitoring.drift.numeric, spec.monitoring.drift.categorical) == ("wasserstein", "jensen_shannon")
     assert spec.retention.keep_versions == 10
 
 
