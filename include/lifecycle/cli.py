@@ -1,6 +1,6 @@
 """The command line: `python -m include.lifecycle.cli COMMAND`. Each command is a module in commands/.
 
-Exit codes: 0 done, 1 lint found problems, 2 an error, told in one clear message.
+Exit codes: 0 done, 1 lint found problems, 2 an error, told in one clear message, 3 should-retrain says no.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from include.lifecycle.commands import apply, explain, ledger, lint, new, schema
+from include.lifecycle.commands import apply, explain, ledger, lint, new, schema, should_retrain
 from include.lifecycle.errors import LifecycleError
 from include.settings import Settings, load_settings
 
-COMMANDS = (new, lint, explain, schema, ledger, apply)
+COMMANDS = (new, lint, explain, schema, ledger, apply, should_retrain)
 
 
 def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = None) -> int:

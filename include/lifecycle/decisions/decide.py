@@ -9,10 +9,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, update
 
 from include.lifecycle.database import lock_model, transaction
-from include.lifecycle.decisions.history import read_state, signal_view
+from include.lifecycle.decisions.history import open_signals, read_state, signal_view
 from include.lifecycle.decisions.policy import Decision, SignalDecision, SignalView, decide_retraining
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.ledger import Entry
@@ -51,8 +51,7 @@ def decide(specs: Sequence[ModelSpec], rt: Runtime, run: RunContext) -> Decision
 def _decide_model(spec: ModelSpec, rt: Runtime, run: RunContext, connection: Connection) -> tuple[bool, list[int]]:
     """Whether a training was requested, and the ledger entries written."""
     lock_model(connection, spec.name)
-    query = select(signals).where(signals.c.model == spec.name, signals.c.state == "open").order_by(signals.c.id)
-    rows = connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+    rows = connection.execute(open_signals(spec.name).with_for_update(skip_locked=True)).mappings().all()
     if not rows:
         return False, []
     opened, now = [signal_view(row) for row in rows], rt.clock.now()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select
+from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from include.lifecycle.decisions.policy import RetrainingState, SignalView
 from include.lifecycle.rollout.states import OPEN_STATES
@@ -14,6 +15,11 @@ from include.lifecycle.training.permission import trainings_in_month
 
 _UNFINISHED = ("open", "claimed")
 _LOOK_BACK = 10
+
+
+def open_signals(model: str) -> Select[Any]:
+    """The query for a model's open signals, oldest first."""
+    return select(signals).where(signals.c.model == model, signals.c.state == "open").order_by(signals.c.id)
 
 
 def signal_view(row: RowMapping) -> SignalView:
@@ -33,7 +39,7 @@ def signal_view(row: RowMapping) -> SignalView:
 
 
 def read_state(connection: Connection, model: str, opened: Sequence[SignalView], now: datetime) -> RetrainingState:
-    """The model's state, as far as it bears on these open signals; to be read under the model's lock."""
+    """The model's state, as far as it bears on these open signals; read it under the lock, or in one snapshot of the database."""
     requests = training_requests.c
     asked = select(func.max(requests.requested_at)).where(requests.model == model, requests.state != "refused")
     serving = select(desired_traffic.c.champion).where(desired_traffic.c.model == model)

@@ -89,7 +89,7 @@ def decide_retraining(signals: Sequence[SignalView], state: RetrainingState, spe
         return _without_training(signals, weighed)
     blocks = blockers(signals, state, spec, now)
     primary = max(asking, key=_strength)
-    evidence = _evidence(state, spec, now)
+    evidence = evidence_of(state, spec, now)
     if blocks:
         refused = SignalDecision(act="refuse", code=f"refuse:{'+'.join(blocks)}", reason="; ".join(blocks.values()))
         by_signal = weighed | {signal.id: refused for signal in asking}
@@ -187,7 +187,8 @@ def _without_training(signals: Sequence[SignalView], weighed: dict[int, SignalDe
     return Decision(act=leading.act, reason=leading.reason, by_signal=weighed)
 
 
-def _evidence(state: RetrainingState, spec: ModelSpec, now: datetime) -> dict[str, Any]:
+def evidence_of(state: RetrainingState, spec: ModelSpec, now: datetime) -> dict[str, Any]:
+    """What a decision at event time `now` rests on: state, rules in force, and the effect at which a spent cause counts."""
     rules = spec.retraining
     return {
         "now": now.isoformat(),
