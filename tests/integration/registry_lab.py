@@ -152,11 +152,11 @@ class Lab:
     def evaluate(self, prepared: PreparedData, trained: TrainedModel, **cause: Any) -> Evaluation:
         return evaluate_model(self.spec, self.rt, self.run("evaluate_model"), self.order(**cause), prepared, trained)
 
-    def register(self, prepared: PreparedData, trained: TrainedModel, evaluation: Evaluation) -> RegisteredVersion:
-        snapshot = Snapshot(snapshot_id="0" * 32, pointer="outs:\n- md5: 0\n", bytes=1)
-        return register_model(
-            self.spec, self.rt, self.run("register_model"), self.order(), snapshot, prepared, trained, evaluation
-        )
+    def register(
+        self, prepared: PreparedData, trained: TrainedModel, evaluation: Evaluation, snapshot: Snapshot | None = None
+    ) -> RegisteredVersion:
+        taken = snapshot or Snapshot(snapshot_id="0" * 32, pointer="outs:\n- md5: 0\n", bytes=1)
+        return register_model(self.spec, self.rt, self.run("register_model"), self.order(), taken, prepared, trained, evaluation)
 
     def whole(self, run_id: str, algorithm: str = "hist_gradient_boosting", **data: Any) -> RegisteredVersion:
         """One training from data to version, as run `run_id`."""

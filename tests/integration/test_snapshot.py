@@ -73,6 +73,13 @@ def test_a_changed_copy_in_the_remote_is_refused(local: Runtime, tmp_path: Path)
     kept.write_bytes(b"y" * 50_000)
     with pytest.raises(ArtefactDigestError, match=snapshot.snapshot_id):
         restore_snapshot(local, "trips", snapshot.pointer, tmp_path / "back.parquet")
+    snapshot_data(make_spec(name="other_trips"), local, RUN, fetched(tmp_path, b"x" * 50_000))  # DVC cleared it away
+    kept.chmod(0o644)
+    kept.write_bytes(b"z" * 50_000)
+    kept.chmod(0o444)  # read-only files of its remote DVC trusts unseen
+    with pytest.raises(ArtefactDigestError, match="damaged in the remote"):
+        restore_snapshot(local, "trips", snapshot.pointer, tmp_path / "back.parquet")
+    assert not (tmp_path / "back.parquet").exists()
 
 
 def test_a_fetched_file_that_is_gone(local: Runtime, tmp_path: Path):

@@ -6,6 +6,7 @@ One DVC repository per model, one remote shared by all models; the remote holds 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,8 +54,10 @@ def restore_snapshot(rt: Runtime, model: str, pointer: str, destination: Path) -
     """Write the file that `pointer` names (a snapshot's `.dvc` text) to `destination`, verified by its md5.
 
     Raises:
-        ArtefactDigestError: the remote does not hold that content any more, or the pointer is none.
+        ArtefactDigestError: the remote does not hold that content any more, or damaged, or the pointer is none.
     """
+    from dvc.exceptions import CheckoutError
+
     identity, _ = read_pointer(pointer)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".restore-", dir=destination.parent) as name:
@@ -63,11 +66,23 @@ def restore_snapshot(rt: Runtime, model: str, pointer: str, destination: Path) -
             (folder / _POINTER_FILE).write_text(pointer, encoding="utf-8")
             try:
                 repo.pull(targets=[str(folder / _POINTER_FILE)])
+            except CheckoutError as problem:  # DVC's own text speaks of its cache
+                why = f"the remote {rt.storage.snapshot_remote} does not hold its content, whole"
+                raise ArtefactDigestError(f"model {model}: snapshot {identity} cannot be restored: {why}") from problem
             except Exception as problem:
                 raise ArtefactDigestError(f"model {model}: snapshot {identity} cannot be restored: {problem}") from problem
         shutil.copyfile(folder / TRACKED_FILE, folder / "copy")  # DVC's own file is a read-only link into its cache
+        _verify(folder / "copy", identity, model)
         (folder / "copy").replace(destination)
     return destination
+
+
+def _verify(file: Path, identity: str, model: str) -> None:
+    """DVC trusts a file of its remote that is read-only, without looking into it; this does not."""
+    with file.open("rb") as content:
+        found = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != identity:
+        raise ArtefactDigestError(f"model {model}: snapshot {identity} is damaged in the remote: its content's md5 is {found}")
 
 
 def read_pointer(pointer: str) -> tuple[str, int]:
