@@ -9,11 +9,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from include.lifecycle.commands import apply, explain, ledger, lint, new, restore, schema, should_retrain
+from include.lifecycle.commands import apply, explain, ledger, lint, new, restore, schema, should_retrain, versions
 from include.lifecycle.errors import LifecycleError
 from include.settings import Settings, load_settings
 
-COMMANDS = (new, lint, explain, schema, ledger, apply, should_retrain, restore)
+COMMANDS = (new, lint, explain, schema, ledger, apply, should_retrain, versions, restore)
 
 
 def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = None) -> int:

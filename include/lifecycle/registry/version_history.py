@@ -1,0 +1,84 @@
+"""A model's versions as people ask for them: what each is, why it was trained, and where it stands; read from MLflow only.
+
+The command `versions` prints it. Registration wrote the tags, promotion and retirement move alias and stage.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from include.lifecycle.registry.artefacts import MANIFEST_TAG
+from include.lifecycle.registry.client import aliases_of, versions_of
+from include.lifecycle.registry.promotion import NO_STAGE, STAGE_TAG
+from include.lifecycle.runtime import Runtime
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+
+class RegisteredEntry(BaseModel):
+    """One version. What it carries no tag for is None; `complete` is False while its registration has not finished.
+
+    `cause` is the signal's, such as `decay:calibration_gap`, or the source of the training (`schedule`, `manual`, ...). Times are
+    event time, UTC; `registered_at` is MLflow's wall time where the tag is missing.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    stage: str
+    aliases: list[str]
+    algorithm: str | None
+    metric: str | None
+    metric_value: float | None
+    fit_until: datetime | None
+    cause: str | None
+    snapshot_id: str | None
+    registered_at: datetime
+    complete: bool
+
+
+def version_history(rt: Runtime, model: str) -> list[RegisteredEntry]:
+    """All versions, newest first; empty when the model is not registered.
+
+    Raises:
+        SourceUnavailableError: MLflow did not answer.
+    """
+    holders = aliases_of(rt, model)
+    return [_entry(version, holders) for version in reversed(versions_of(rt, model))]
+
+
+def _entry(found: ModelVersion, holders: dict[str, int]) -> RegisteredEntry:
+    tags, number = dict(found.tags), int(found.version)
+    created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    return RegisteredEntry(
+        version=number,
+        stage=tags.get(STAGE_TAG, NO_STAGE),
+        aliases=sorted(alias for alias, holder in holders.items() if holder == number),
+        algorithm=tags.get("algorithm"),
+        metric=tags.get("metric"),
+        metric_value=float(tags["metric_value"]) if "metric_value" in tags else None,
+        fit_until=_moment(tags.get("fit_until")),
+        cause=_cause(tags),
+        snapshot_id=tags.get("snapshot_id"),
+        registered_at=_moment(tags.get("registered_at")) or created,
+        complete=MANIFEST_TAG in tags,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text).astimezone(UTC) if text else None
+
+
+def _cause(tags: dict[str, str]) -> str | None:
+    """The signal's cause; a long one was cut when it became a tag and is no JSON any more, so then the source has to do."""
+    try:
+        told = json.loads(tags.get("cause", "{}"))
+    except ValueError:
+        told = {}
+    named = told.get("cause") if isinstance(told, dict) else None
+    return str(named) if named else tags.get("source")
