@@ -7,6 +7,7 @@ import time
 from include.lifecycle.clock import read_clock
 from tests.scenarios.conftest import Scenario
 
+CANARY = "running, "  # as in "running, 25 % of the traffic": a step may be over before it is seen
 RECOVERY = 60.0  # wall seconds after the job's end within which everything is healthy again
 
 
@@ -22,7 +23,7 @@ def test_loop_closes_although_a_task_daemons_and_the_canary_are_killed(scenario:
     scenario.kill_task()
     job.wait_for("Training 2 (schedule)")
     scenario.kill("scheduler")
-    job.wait_for("running, 10 % of the traffic")
+    job.wait_for(CANARY)
     scenario.kill(newest_server(scenario))
     scenario.kill("triggerer")
     job.wait_for("Watch for drift")
@@ -40,7 +41,7 @@ def test_gateway_and_database_killed_end_in_a_closed_loop_or_a_clean_stop(scenar
     job = scenario.start()
     job.wait_for("A week of traffic")
     scenario.kill("gateway")
-    job.wait_for("running, 10 % of the traffic")
+    job.wait_for(CANARY)
     scenario.kill("postgres")
     code = job.end()
     summary = job.summary()

@@ -42,9 +42,11 @@ def waiting_run(airflow: AirflowClient, known: set[str]) -> str:
     def ask() -> str | None:
         for run in airflow.runs(DEPLOY):
             run_id = run["dag_run_id"]
+            if run_id in known:
+                continue
             states = {task.task: task.state for task in airflow.tasks(DEPLOY, run_id)}
             assert "failed" not in states.values(), airflow.failure(DEPLOY, run_id)
-            if run_id not in known and states.get("approve") == "awaiting_input":
+            if states.get("approve") == "awaiting_input":
                 assert states["roll_out"] == "none"
                 return run_id
         return None
