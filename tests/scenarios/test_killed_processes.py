@@ -19,7 +19,7 @@ def newest_server(scenario: Scenario) -> str:
 
 def test_loop_closes_although_a_task_daemons_and_the_canary_are_killed(scenario: Scenario):
     job = scenario.start()
-    job.wait_for("at tune")
+    job.wait_for("Training 1 (schedule)")
     scenario.kill_task()
     job.wait_for("Training 2 (schedule)")
     scenario.kill("scheduler")
