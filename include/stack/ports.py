@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import socket
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from include.lifecycle.errors import SettingsError
+from include.lifecycle.rollout.targets.port_probe import is_free
 
 _FREE_RANGE = range(20_000, 32_000)  # below Linux's ephemeral ports, which outgoing connections take at any time
 _SERVERS = 100
@@ -78,17 +78,6 @@ def refuse_taken(ports: Ports, names: Collection[str]) -> None:
     if taken:
         lines = [f"port {values[name]} ({name}) is taken{_holder(values[name])}; set {setting_of(name)}" for name in taken]
         raise SettingsError("nothing was started:\n  " + "\n  ".join(lines) + "\n  (or take free ports for all: --free-ports)")
-
-
-def is_free(port: int) -> bool:
-    """Whether a server could listen on 127.0.0.1:`port` now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def _names() -> list[str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from include.lifecycle.errors import SettingsError
-from include.stack.ports import Ports, choose_free_ports, is_free, read_ports, refuse_taken, setting_of
+from include.lifecycle.rollout.targets.port_probe import is_free
+from include.stack.ports import Ports, choose_free_ports, read_ports, refuse_taken, setting_of
 
 
 def test_defaults_without_file_and_environment(tmp_path: Path):

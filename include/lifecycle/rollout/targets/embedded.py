@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import re
 import shlex
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.envoy_config import Timeouts
 from include.lifecycle.rollout.gateway import Gateway
 from include.lifecycle.rollout.targets.base import Guard
+from include.lifecycle.rollout.targets.port_probe import is_free
 from include.lifecycle.rollout.targets.supervisor import ALIVE, RUNNING, Supervisor
 from include.lifecycle.rollout.traffic import DesiredTraffic, mark_applied, read_all, read_desired, write_desired
 from include.lifecycle.runtime import Runtime
@@ -160,7 +160,7 @@ class EmbeddedTarget:
     def _own_port(self, name: str) -> int | None:
         """The port that the program has; None when a stranger took it while the program was down."""
         port = self._port_of(name)
-        usable = port is not None and (self.supervisor.state(name) in ALIVE or _is_free(port))
+        usable = port is not None and (self.supervisor.state(name) in ALIVE or is_free(port))
         return port if usable else None
 
     def _port_of(self, name: str) -> int | None:
@@ -172,7 +172,7 @@ class EmbeddedTarget:
         first, last = self.rt.settings.server_ports
         taken = {self._port_of(path.stem) for path in self.supervisor.conf_dir.glob("server-*.conf")}
         for port in range(first, last + 1):
-            if port not in taken and _is_free(port):
+            if port not in taken and is_free(port):
                 return port
         raise GateFailedError(f"no free port for a model server in {first}-{last} (MODELOPS_SERVER_PORTS)")
 
@@ -191,16 +191,6 @@ def _is_ready(port: int) -> bool:
             return bool(response.status == 200)
     except (URLError, OSError):
         return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _tail(log: Path) -> str:
