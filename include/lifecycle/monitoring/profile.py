@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from include.lifecycle.errors import DataInvalidError
-from include.lifecycle.spec import CategoricalMethod, NumericMethod
+from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
 from include.lifecycle.statistics.distances import SMALLEST_SCALE, NumericReference, QuantileBins
 from include.lifecycle.storage import write_whole
 

@@ -27,7 +27,8 @@ from include.lifecycle.monitoring.profile import (
     Profile,
 )
 from include.lifecycle.monitoring.skill import skill_values
-from include.lifecycle.spec import CategoricalMethod, NumericMethod
+from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
+from include.lifecycle.spec import 
 from include.lifecycle.statistics.distances import CATEGORICAL_DISTANCES, Counts, NumericReference, QuantileBins, kl_divergence
 from include.lifecycle.statistics.null import (
     FEWEST_WINDOWS,

@@ -1,0 +1,59 @@
+"""Sections data, labels, features, columns: where rows come from and what they mean."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from include.lifecycle.sections.base import Column, Positive, Section
+from include.lifecycle.units import Duration, PositiveDuration
+
+
+class DataSection(Section):
+    """Where training rows come from, and how many."""
+
+    connection: str = Field(description="Airflow connection of the database that training rows are read from")
+    query: str = Field(description="SQL file below include/sql, with the bound parameters :window_start and :window_end")
+    key: Column = Field(description="column that identifies what a row is about; labels are joined on it")
+    event_time: Column = Field(description="column with the time of the event that is predicted (timestamp with time zone)")
+    target: Column = Field(description="column with the true outcome")
+    window: PositiveDuration = Field(description="training rows are those of the last so much event time")
+    max_rows: Positive = Field(description="rows; over this cap a sample of the whole window is taken")
+    sample_by: str = Field(description="what decides whether a row is in the sample")
+    new_rows_threshold: Positive = Field(description="rows; so much new data is worth a training (nothing counts them yet)")
+    expectations: list[dict[str, Any]] = Field(
+        description="Great Expectations that the fetched rows must meet, each as {expect_...: {argument: value}}"
+    )
+    holdout: Annotated[float, Field(gt=0, lt=0.9)] = Field(
+        description="fraction of the window's newest rows that only evaluation sees"
+    )
+    minimum_rows: Positive = Field(description="rows; fewer are refused as no basis for a model")
+
+
+class LabelsSection(Section):
+    """Where true outcomes come from, and when they count as final."""
+
+    query: str = Field(
+        description="SQL file below include/sql that returns key, event_time, label, known_at; the newest known_at wins"
+    )
+    mature_after: Duration = Field(description="a label counts as final so long after its event")
+
+
+class FeaturesSection(Section):
+    """Columns that the model reads, by kind."""
+
+    numeric: list[Column] = Field(description="columns that are read as numbers")
+    categorical: list[Column] = Field(description="columns that are read as categories")
+
+    @property
+    def all(self) -> list[str]:
+        """Numeric columns, then categorical ones: the order of every feature table."""
+        return [*self.numeric, *self.categorical]
+
+
+class ColumnSection(Section):
+    """What is special about one column."""
+
+    drift: Literal["watch", "ignore"] = Field(description="whether this column's drift is watched")
+    pii: Literal["keep", "hash", "drop"] = Field(description="what happens to this column's values in logs and snapshots")

@@ -1,0 +1,55 @@
+"""Section rollout: how a version takes over the traffic, and what stops it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from include.lifecycle.sections.base import Section, Share
+from include.lifecycle.units import Duration, PositiveDuration
+
+
+class RolloutStep(Section):
+    """One canary step: this share of traffic, for at least so long and so many requests of the canary."""
+
+    percent: Annotated[int, Field(ge=1, le=99)] = Field(description="percent of the traffic that the canary gets")
+    at_least: Duration = Field(description="wall time that the step lasts at least")
+    requests: Annotated[int, Field(ge=0)] = Field(description="requests of the canary that the step needs at least")
+
+
+class LimitsSection(Section):
+    """Hard limits of a rollout; breaking one returns the traffic at once."""
+
+    error_rate: Share = Field(description="fraction of the canary's requests that may fail")
+    latency_ratio: Annotated[float, Field(gt=1)] = Field(description="canary's p95 over the champion's p95")
+    latency_floor: Duration = Field(description="a ratio counts only when the p95s differ by more than this")
+    performance_drop: Share = Field(description="fraction of the champion's skill that may be lost")
+
+
+class RolloutSection(Section):
+    """How a version takes over the traffic."""
+
+    strategy: Literal["canary", "blue_green", "rolling", "shadow", "ab_test", "direct"] = Field(
+        description="how traffic moves to the new version"
+    )
+    steps: list[RolloutStep] = Field(min_length=1, description="canary steps, rising; full promotion follows the last")
+    limits: LimitsSection = Field(description="hard limits; breaking one returns all traffic at once")
+    false_rollback_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        description="probability of rolling back an equally good version, per rollout, split over its tests"
+    )
+    give_up_after: PositiveDuration = Field(description="wall time after which a rollout without a conclusion ends")
+    on_inconclusive: Literal["roll_back", "hold"] = Field(description="what happens when the evidence does not come")
+    bake: Duration = Field(description="wall time of provisional promotion, while the old champion stays warm")
+    poll: PositiveDuration = Field(description="wall time between two looks of the driver")
+    lease: PositiveDuration = Field(description="wall time after which another driver may take over")
+    approval_timeout: PositiveDuration = Field(description="wall time that an approval is waited for")
+    approvers: list[str] = Field(description="Airflow user names that may approve; empty: anyone who may trigger the Dag")
+
+    @field_validator("steps")
+    @classmethod
+    def _steps_rise(cls, steps: list[RolloutStep]) -> list[RolloutStep]:
+        percents = [step.percent for step in steps]
+        if percents != sorted(set(percents)):
+            raise ValueError(f"steps must rise strictly; got percents {percents}")
+        return steps

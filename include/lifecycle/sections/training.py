@@ -1,0 +1,43 @@
+"""Sections objective and training: what a good model is, and how it is searched and fitted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from include.lifecycle.sections.base import Positive, Section
+from include.lifecycle.units import PositiveDuration
+
+Task = Literal["binary_classification", "multiclass_classification", "regression"]
+Family = Literal["logistic_regression", "random_forest", "hist_gradient_boosting", "lightgbm", "linear_regression"]
+
+
+class ObjectiveSection(Section):
+    """What a good model is. `floor: none` says that no absolute floor is wanted."""
+
+    task: Task = Field(description="what kind of prediction it is")
+    metric: Literal["roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "f1", "rmse", "mae", "r2"] = Field(
+        description="what a version is judged by"
+    )
+    floor: float | Literal["none"] = Field(
+        description="a version on the wrong side of this value of the metric is never rolled out; none: no floor is wanted"
+    )
+    threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="probability; a prediction from it on is acted upon (accuracy, precision, recall, f1, action rate, fairness)"
+    )
+
+
+class TrainingSection(Section):
+    """How the model is searched and fitted."""
+
+    method: Literal["full", "incremental"] = Field(description="how a training starts: from nothing, or from the champion")
+    estimators: list[Family] = Field(min_length=1, description="algorithms that tuning chooses from")
+    trials: Positive = Field(description="Optuna trials, all workers together")
+    workers: Annotated[int, Field(ge=1, le=16)] = Field(description="mapped tasks that work on one study")
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(description="forward-chaining folds of the cross-validation")
+    tuning_rows: Positive = Field(description="rows; tuning samples so many, the final fit uses all")
+    seed: int = Field(description="every random choice starts here")
+    threads: Positive = Field(description="native threads of each worker")
+    timeout: PositiveDuration = Field(description="tuning stops after this wall time")
+    entry_point: str | None = Field(description="own training function as module:function")
