@@ -28,7 +28,6 @@ from include.lifecycle.monitoring.profile import (
 )
 from include.lifecycle.monitoring.skill import skill_values
 from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
-from include.lifecycle.spec import 
 from include.lifecycle.statistics.distances import CATEGORICAL_DISTANCES, Counts, NumericReference, QuantileBins, kl_divergence
 from include.lifecycle.statistics.null import (
     FEWEST_WINDOWS,
