@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from include.lifecycle.availability import unavailable
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.origins import KeyPath, Layer, Node, Origin, Problem, find, merge, plain, read_yaml
+from include.lifecycle.rules.view import View, did_you_mean
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.spec_problems import type_problems
-from include.lifecycle.spec_rules import View, broken_rules, did_you_mean
+from include.lifecycle.spec_rules import broken_rules
 from include.settings import PROJECT_ROOT, Settings
 from include.settings import settings as default_settings
 

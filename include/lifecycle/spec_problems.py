@@ -9,8 +9,8 @@ from pydantic_core import ErrorDetails
 
 from include.lifecycle.availability import allowed_now, shown
 from include.lifecycle.origins import KeyPath, Node, Origin, Problem, dotted, find
+from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.spec_rules import did_you_mean
 
 _KINDS = {
     "int": "a whole number",

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError
 
 from include.lifecycle.errors import LifecycleError, SettingsError, SourceQueryError, SourceUnavailableError
-from include.lifecycle.spec_rules import did_you_mean
+from include.lifecycle.rules.view import did_you_mean
 
 Kind = Literal["number", "text", "boolean", "time", "other"]
 _SAMPLE = 1000

@@ -9,8 +9,8 @@ from typing import Any
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.loading import load_model, model_names
+from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.spec_rules import did_you_mean
 from include.settings import Settings
 
 

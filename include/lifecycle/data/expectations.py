@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.data.findings import Finding, plain
 from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.spec_rules import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import DateTime, TypeEngine, UserDefinedType
 
 from include.lifecycle.errors import SourceQueryError, SpecInvalidError
-from include.lifecycle.spec_rules import did_you_mean
+from include.lifecycle.rules.view import did_you_mean
 
 Value = datetime | int | float | str
 

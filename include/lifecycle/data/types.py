@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from include.lifecycle.errors import DataInvalidError
+from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.spec_rules import did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from include.lifecycle.availability import allowed_now
 from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.spec_rules import did_you_mean
 
 _MOST_TRIALS = 1000
 
