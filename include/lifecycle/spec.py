@@ -14,8 +14,10 @@ from typing import Literal
 from pydantic import Field
 
 from include.lifecycle.sections.base import Name, Section
+from include.lifecycle.sections.card import CardSection
 from include.lifecycle.sections.data import ColumnSection, DataSection, FeaturesSection, LabelsSection
 from include.lifecycle.sections.evaluation import EvaluationSection, FairnessSection
+from include.lifecycle.sections.export import ExportSection, QuantiseSection
 from include.lifecycle.sections.monitoring import DriftSection, MonitoringSection, PerformanceSection
 from include.lifecycle.sections.retention import RetentionSection
 from include.lifecycle.sections.retraining import AlertsSection, ConfirmSection, RetrainingSection
@@ -24,11 +26,13 @@ from include.lifecycle.sections.training import ObjectiveSection, TrainingSectio
 
 __all__ = [
     "AlertsSection",
+    "CardSection",
     "ColumnSection",
     "ConfirmSection",
     "DataSection",
     "DriftSection",
     "EvaluationSection",
+    "ExportSection",
     "FairnessSection",
     "FeaturesSection",
     "LabelsSection",
@@ -38,6 +42,7 @@ __all__ = [
     "Name",
     "ObjectiveSection",
     "PerformanceSection",
+    "QuantiseSection",
     "RetentionSection",
     "RetrainingSection",
     "RolloutSection",
@@ -72,6 +77,8 @@ class ModelSpec(Section):
     retraining: RetrainingSection = Field(description="when a signal becomes a training")
     alerts: AlertsSection = Field(description="who is told")
     retention: RetentionSection = Field(description="how long versions and predictions are kept")
+    card: CardSection = Field(description="what the model card says that no measurement can tell")
+    export: ExportSection = Field(description="which further files a version offers for download")
 
     @property
     def digest(self) -> str:
