@@ -72,6 +72,7 @@ class PreparedData(StageResult):
     fit_until: datetime
     holdout_until: datetime
     positive_share: float | None = None
+    label_prior: list[float] = []  # training rate, mean, or classes' shares: what a model that learnt nothing would say
 
 
 class StudyPlan(StageResult):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from include.lifecycle.data.targets import label_prior
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.results import FetchedData, PreparedData, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
@@ -54,6 +55,7 @@ def prepare_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingO
         fit_until=_newest(train, spec),
         holdout_until=_newest(holdout, spec),
         positive_share=float(train[spec.data.target].mean()) if spec.objective.task == "binary_classification" else None,
+        label_prior=label_prior(spec, train),
     )
 
 

@@ -1,196 +1,122 @@
-"""Metrics of a binary classifier: value, direction, and their values under resampled blocks, without copying a row.
+"""The metrics of each task, by name: the one door that tuning, gates, monitoring and rollouts come through.
 
-All but the ranking metrics are functions of sums over rows, so a resample is one small matrix product; ranking metrics walk the
-sorted scores once per resample.
+A model's task decides which metrics there are; `objective.metric` which of them it is judged by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.evaluation import metrics_multiclass, metrics_regression
+from include.lifecycle.evaluation.metrics_base import Metric, RankMetric, SumMetric
+from include.lifecycle.evaluation.metrics_binary import (
+    CALIBRATION_BINS,
+    CALIBRATION_GAP,
+    OF_ACTING,
+    POSITIVE_RATE,
+    acted_upon,
+    descriptions_at,
+    metrics_at,
+)
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.statistics.intervals import Codes, Floats, block_sums
+from include.lifecycle.statistics.intervals import Floats
 
-CALIBRATION_BINS = 10
-OF_ACTING = frozenset({"accuracy", "precision", "recall", "f1"})  # their value changes with the threshold
-_TINY = float(np.finfo(np.float64).eps)
-
-Parts = Callable[[Floats, Floats], Floats]  # (y, p) -> per-row parts (n, k)
-Combine = Callable[[Floats], Floats]  # sums (r, k) -> values (r,)
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One metric: `score` of labels y (n,) in {0, 1} and probabilities p (n,), and which direction is better."""
-
-    name: str
-    greater_is_better: bool
-
-    def score(self, y: Floats, p: Floats) -> float:
-        """The metric's value; NaN where it is undefined (one class only, no positive prediction)."""
-        return float(self.resample(y, p, np.zeros(len(y), dtype=np.intp), np.ones((1, 1)))[0])
-
-    def resample(self, y: Floats, p: Floats, codes: Codes, weights: Floats) -> Floats:
-        """Values (r,) for block weights (r, blocks), where row i belongs to block codes[i]."""
-        raise NotImplementedError
-
-    def gain(self, new: Floats, old: Floats) -> Floats:
-        """How much better `new` is than `old`: positive is better whatever the metric's direction."""
-        return np.asarray(new - old if self.greater_is_better else old - new)
-
-
-@dataclass(frozen=True)
-class SumMetric(Metric):
-    """A metric that is a function of sums over rows."""
-
-    parts: Parts
-    combine: Combine
-
-    def resample(self, y: Floats, p: Floats, codes: Codes, weights: Floats) -> Floats:
-        """See Metric.resample; exact, cost independent of the number of rows per resample."""
-        return self.combine(weights @ block_sums(self.parts(y, p), codes, weights.shape[1]))
-
-
-@dataclass(frozen=True)
-class RankMetric(Metric):
-    """A metric of the ranking: computed from cumulated true and false positives at each distinct score, highest first."""
-
-    curve: Callable[[Floats, Floats], float]
-
-    def resample(self, y: Floats, p: Floats, codes: Codes, weights: Floats) -> Floats:
-        """See Metric.resample; one pass over the rows, sorted once, per resample."""
-        if len(y) == 0:
-            return np.full(len(weights), np.nan)
-        order = np.argsort(-p, kind="stable")
-        positive, block, ends = y[order], codes[order], _group_ends(p[order])
-        return np.array([self._value(row[block], positive, ends) for row in weights])
-
-    def _value(self, weight: Floats, positive: Floats, ends: NDArray[np.intp]) -> float:
-        true = np.cumsum(weight * positive)[ends]
-        false = np.cumsum(weight)[ends] - true
-        return self.curve(true, false) if true[-1] > 0 and false[-1] > 0 else float("nan")
-
-
-def _group_ends(descending: Floats) -> NDArray[np.intp]:
-    return np.append(np.flatnonzero(np.diff(descending)), len(descending) - 1)
-
-
-def _area(true: Floats, false: Floats) -> float:
-    """Area under the ROC curve by trapezoids, ties shared (Hanley & McNeil 1982, Radiology 143:29-36)."""
-    rises = np.diff(false, prepend=0.0)
-    heights = true - np.diff(true, prepend=0.0) / 2
-    return float(rises @ heights / (true[-1] * false[-1]))
-
-
-def _average_precision(true: Floats, false: Floats) -> float:
-    """Precision at each distinct score, weighted by the recall gained there (no interpolation, as scikit-learn defines it)."""
-    found = true + false
-    precision = np.divide(true, found, out=np.zeros_like(true), where=found > 0)
-    return float(np.diff(true, prepend=0.0) @ precision / true[-1])
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    undefined = np.full(above.shape, np.nan)
-    result: Floats = np.divide(above, below, out=undefined, where=below > 0)
-    return result
-
-
-def _mean_of(value: Callable[[Floats, Floats], Floats]) -> tuple[Parts, Combine]:
-    def parts(y: Floats, p: Floats) -> Floats:
-        return np.column_stack([value(y, p), np.ones(len(y))])
-
-    return parts, lambda sums: _ratio(sums[:, 0], sums[:, 1])
-
-
-def acted_upon(p: Floats, threshold: float) -> NDArray[np.bool_]:
-    """Which of the probabilities p (n,) are acted upon: those from `objective.threshold` on, itself included."""
-    return np.asarray(p >= threshold)
-
-
-def _confusion(threshold: float, y: Floats, p: Floats) -> Floats:
-    """Columns: true positives, false positives, false negatives."""
-    act = acted_upon(p, threshold).astype(np.float64)
-    return np.column_stack([act * y, act * (1 - y), (1 - act) * y])
-
-
-def _log_loss(y: Floats, p: Floats) -> Floats:
-    safe = np.clip(p, _TINY, 1 - _TINY)
-    return -np.where(y > 0, np.log(safe), np.log1p(-safe))
-
-
-def _binned(y: Floats, p: Floats) -> Floats:
-    """Per calibration bin of equal width: surplus of prediction over label; last column: rows."""
-    which = np.minimum((p * CALIBRATION_BINS).astype(np.intp), CALIBRATION_BINS - 1)
-    parts = np.zeros((len(y), CALIBRATION_BINS + 1))
-    parts[np.arange(len(y)), which] = p - y
-    parts[:, -1] = 1
-    return parts
-
-
-# Watched beside the metrics; they have no better direction of their own.
-CALIBRATION_GAP = SumMetric("calibration_gap", False, *_mean_of(lambda y, p: p - y))
-POSITIVE_RATE = SumMetric("positive_rate", True, *_mean_of(lambda y, p: y))
-
-
-@lru_cache(maxsize=32)
-def metrics_at(threshold: float) -> Mapping[str, Metric]:
-    """Every metric by name; those of acting or not act from probability `threshold` (`objective.threshold`) on."""
-    confusion = partial(_confusion, threshold)
-    found = (
-        RankMetric("roc_auc", True, _area),
-        RankMetric("average_precision", True, _average_precision),
-        # Mean squared error of the probability (Brier 1950, Monthly Weather Review 78:1-3).
-        SumMetric("brier_score", False, *_mean_of(lambda y, p: (p - y) ** 2)),
-        SumMetric("log_loss", False, *_mean_of(_log_loss)),
-        SumMetric("accuracy", True, *_mean_of(lambda y, p: (acted_upon(p, threshold) == (y > 0)).astype(np.float64))),
-        SumMetric("precision", True, confusion, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 1])),
-        SumMetric("recall", True, confusion, lambda s: _ratio(s[:, 0], s[:, 0] + s[:, 2])),
-        SumMetric("f1", True, confusion, lambda s: _ratio(2 * s[:, 0], 2 * s[:, 0] + s[:, 1] + s[:, 2])),
-        # Expected calibration error (Naeini, Cooper & Hauskrecht 2015, AAAI): |prediction - rate| per bin, weighted by rows.
-        SumMetric("calibration_error", False, _binned, lambda s: np.abs(s[:, :-1]).sum(axis=1) / s[:, -1]),
-    )
-    return MappingProxyType({metric.name: metric for metric in found})
-
-
-@lru_cache(maxsize=32)
-def descriptions_at(threshold: float) -> Mapping[str, Metric]:
-    """What is watched beside the metrics, by name; `action_rate` is the share of predictions from `threshold` on."""
-    action_rate = SumMetric("action_rate", True, *_mean_of(lambda y, p: acted_upon(p, threshold).astype(np.float64)))
-    return MappingProxyType({one.name: one for one in (CALIBRATION_GAP, action_rate, POSITIVE_RATE)})
-
+__all__ = [
+    "CALIBRATION_BINS",
+    "CALIBRATION_GAP",
+    "OF_ACTING",
+    "POSITIVE_RATE",
+    "Metric",
+    "RankMetric",
+    "SumMetric",
+    "acted_upon",
+    "binary_metrics",
+    "descriptions_at",
+    "descriptions_of",
+    "metric_named",
+    "metric_of_measure",
+    "metrics_at",
+    "metrics_of",
+    "objective_metric",
+    "task_metrics",
+    "trivial_predictions",
+]
 
 # A decay signal names what it measured; the challenger must be better on this metric.
-_MEASURES = {"calibration_gap": "brier_score"}
+_MEASURES = {
+    "binary_classification": {"calibration_gap": "brier_score"},
+    "multiclass_classification": {"calibration_gap": "log_loss"},
+    "regression": {"calibration_gap": "rmse"},
+}
+
+
+def metrics_of(spec: ModelSpec) -> Mapping[str, Metric]:
+    """Every metric of the model's task by name, at the model's threshold where it acts by one."""
+    if spec.objective.task == "regression":
+        return metrics_regression.METRICS
+    if spec.objective.task == "multiclass_classification":
+        return metrics_multiclass.METRICS
+    return metrics_at(spec.objective.threshold)
+
+
+def descriptions_of(spec: ModelSpec) -> Mapping[str, Metric]:
+    """What is watched beside the metrics of the model's task, by name; no direction of these is better."""
+    if spec.objective.task == "regression":
+        return metrics_regression.DESCRIPTIONS
+    if spec.objective.task == "multiclass_classification":
+        return metrics_multiclass.DESCRIPTIONS
+    return descriptions_at(spec.objective.threshold)
+
+
+def objective_metric(spec: ModelSpec) -> Metric:
+    """The metric that the model is judged by; SpecInvalidError when its task has none of that name."""
+    known, name = metrics_of(spec), spec.objective.metric
+    if name not in known:
+        raise SpecInvalidError(f"objective.metric is {name!r}; for {spec.objective.task} allowed are {', '.join(known)}")
+    return known[name]
 
 
 def metric_named(name: str, threshold: float) -> Metric:
-    """The metric of that name, acting from `threshold` on; SpecInvalidError lists the known ones."""
+    """The binary metric of that name, acting from `threshold` on; SpecInvalidError lists the known ones."""
     known = metrics_at(threshold)
     if name not in known:
         raise SpecInvalidError(f"objective.metric is {name!r}; for binary_classification allowed are {', '.join(known)}")
     return known[name]
 
 
-def objective_metric(spec: ModelSpec) -> Metric:
-    """The metric that the model is judged by, at the model's threshold."""
-    return metric_named(spec.objective.metric, spec.objective.threshold)
-
-
 def metric_of_measure(measure: str | None, spec: ModelSpec) -> Metric:
-    """The metric on which a challenger answers a decay of `measure`: its own, Brier for a calibration gap, else the objective."""
-    found = metrics_at(spec.objective.threshold).get(_MEASURES.get(measure or "", measure or ""))
-    return found or objective_metric(spec)
+    """The metric on which a challenger answers a decay of `measure`: its own, one that sees a calibration gap (Brier score,
+    log loss or RMSE by task), else the objective."""
+    answers = _MEASURES[spec.objective.task]
+    return metrics_of(spec).get(answers.get(measure or "", measure or "")) or objective_metric(spec)
+
+
+def task_metrics(spec: ModelSpec, y: Floats, p: Floats) -> dict[str, float]:
+    """Metrics and descriptions of labels y (n,) and predictions p (see Metric); undefined ones are left out."""
+    return _defined([*metrics_of(spec).values(), *descriptions_of(spec).values()], y, p)
 
 
 def binary_metrics(y: Floats, p: Floats, threshold: float) -> dict[str, float]:
     """Metrics and descriptions of labels y (n,) and probabilities p (n,) at this threshold; undefined ones are left out."""
-    wanted = [*metrics_at(threshold).values(), *descriptions_at(threshold).values()]
+    return _defined([*metrics_at(threshold).values(), *descriptions_at(threshold).values()], y, p)
+
+
+def _defined(wanted: Sequence[Metric], y: Floats, p: Floats) -> dict[str, float]:
     values = {metric.name: metric.score(y, p) for metric in wanted}
     return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def trivial_predictions(spec: ModelSpec, prior: Sequence[float], rows: int) -> Floats:
+    """What a model that learnt nothing but `prior` (PreparedData.label_prior) says of `rows` rows.
+
+    Binary: the training rate (n,), one half when unknown. Regression: the training mean (n,), 0 when unknown. Multiclass: the
+    classes' training shares (n, k), equal ones when unknown. As scikit-learn's DummyClassifier(prior) and DummyRegressor(mean).
+    """
+    if spec.objective.task == "multiclass_classification":
+        count = len(spec.objective.classes)
+        return np.tile(np.asarray(prior if prior else np.full(count, 1 / count), dtype=np.float64), (rows, 1))
+    unknown = 0.0 if spec.objective.task == "regression" else 0.5
+    return np.full(rows, float(prior[0]) if prior else unknown)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from include.lifecycle.data.targets import labels_of
 from include.lifecycle.evaluation.metrics import Metric
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.intervals import (
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """Labels y (n,), block of each row (n,), block weights (resamples, blocks), and a digest of which rows these are."""
+    """Labels y (n,) as `labels_of` reads them, block of each row (n,), block weights (resamples, blocks), and a digest of which
+    rows these are."""
 
     y: Floats
     codes: Codes
@@ -59,12 +61,12 @@ class Sample:
         return None
 
     def value(self, metric: Metric, p: Floats) -> Interval:
-        """A metric of predictions p (n,) with its interval."""
+        """A metric of predictions p (n,), or probabilities (n, k), with its interval."""
         samples = metric.resample(self.y, p, self.codes, self.weights)
         return resampled_interval(metric.score(self.y, p), samples, self.blocks, self.confidence)
 
     def gain(self, metric: Metric, new: Floats, old: Floats) -> Interval:
-        """By how much `new` is better than `old` (both (n,)) in the metric; positive is better whatever its direction."""
+        """By how much `new` is better than `old` (the same rows) in the metric; positive is better whatever its direction."""
         new_values, old_values = (metric.resample(self.y, p, self.codes, self.weights) for p in (new, old))
         estimate = metric.gain(np.array([metric.score(self.y, new)]), np.array([metric.score(self.y, old)]))[0]
         return resampled_interval(float(estimate), metric.gain(new_values, old_values), self.blocks, self.confidence)
@@ -80,7 +82,7 @@ def sample_of(spec: ModelSpec, frame: pd.DataFrame) -> Sample:
     labels = frame[spec.data.event_time].dt.floor("D") if by_day else frame[spec.data.key]
     codes, blocks = block_codes(labels.astype(str).to_numpy() if not by_day else labels.dt.tz_convert(None).to_numpy())
     return Sample(
-        y=frame[spec.data.target].to_numpy(dtype=np.float64),
+        y=labels_of(spec, frame).astype(np.float64),
         codes=codes,
         weights=resample_weights(max(1, blocks), spec.evaluation.resamples, spec.training.seed),
         confidence=spec.evaluation.confidence,

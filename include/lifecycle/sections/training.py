@@ -17,6 +17,9 @@ class ObjectiveSection(Section):
     """What a good model is. `floor: none` says that no absolute floor is wanted."""
 
     task: Task = Field(description="what kind of prediction it is")
+    classes: list[str] = Field(
+        description="the classes of a multiclass target, in the order of its probabilities; empty for the other tasks"
+    )
     metric: Literal["roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "f1", "rmse", "mae", "r2"] = Field(
         description="what a version is judged by"
     )

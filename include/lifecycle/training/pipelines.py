@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from include.lifecycle.data.targets import labels_of
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.spec import FeaturesSection, ModelSpec
 from include.serving.version_folder import MISSING_CATEGORY
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
+
+__all__ = ["BUILDABLE", "MISSING", "build_pipeline", "feature_table", "labels_of"]
 
 MISSING = MISSING_CATEGORY  # the category that stands for null; servers put it in themselves
 BUILDABLE = ("logistic_regression", "random_forest", "hist_gradient_boosting")
@@ -40,11 +42,6 @@ def feature_table(features: FeaturesSection, rows: pd.DataFrame) -> pd.DataFrame
         texts = [str(value) for value in values.where(values.notna(), MISSING)]
         columns[name] = pd.Series(texts, index=rows.index, dtype=object)
     return pd.DataFrame(columns, index=rows.index, columns=features.all)
-
-
-def labels_of(spec: ModelSpec, rows: pd.DataFrame) -> NDArray[np.int64]:
-    """The target as 0/1 integers (n,)."""
-    return rows[spec.data.target].to_numpy(dtype=np.int64)
 
 
 def build_pipeline(spec: ModelSpec, algorithm: str, params: dict[str, Any]) -> Pipeline:
