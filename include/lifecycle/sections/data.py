@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from include.lifecycle.sections.base import Column, Positive, Section
+from include.lifecycle.sections.base import Column, Positive, Section, Share
+from include.lifecycle.sections.data_checks import MissingSection, OutliersSection, QuarantineSection, SchemaChangeSection
 from include.lifecycle.units import Duration, PositiveDuration
 
 
@@ -28,7 +29,14 @@ class DataSection(Section):
     holdout: Annotated[float, Field(gt=0, lt=0.9)] = Field(
         description="fraction of the window's newest rows that only evaluation sees"
     )
-    minimum_rows: Positive = Field(description="rows; fewer are refused as no basis for a model")
+    minimum_rows: Positive = Field(description="rows; fewer are no basis for a model: the checks are inconclusive")
+    missing: MissingSection = Field(description="how many missing values a feature may have")
+    outliers: OutliersSection = Field(description="what counts as an outlier of a numeric feature, and how many there may be")
+    schema_change: SchemaChangeSection = Field(description="what counts as a change since the last training data")
+    quarantine: QuarantineSection = Field(description="how many bad rows may be set aside")
+    on_inconclusive: Literal["refuse", "train"] = Field(
+        description="what happens when the checks cannot tell whether the data is good"
+    )
 
 
 class LabelsSection(Section):
@@ -56,4 +64,8 @@ class ColumnSection(Section):
     """What is special about one column."""
 
     drift: Literal["watch", "ignore"] = Field(description="whether this column's drift is watched")
-    pii: Literal["keep", "hash", "drop"] = Field(description="what happens to this column's values in logs and snapshots")
+    pii: Literal["keep", "hash", "drop"] = Field(
+        description="personal data: hash keeps a keyed hash in place of each value, drop keeps the column out of every file"
+    )
+    max_missing: Share | None = Field(description="fraction of nulls allowed in this feature; null: data.missing.max_share")
+    outliers: Literal["watch", "ignore"] = Field(description="whether this feature's outliers are counted")
