@@ -91,7 +91,14 @@ def _type(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         items = schema["items"]
         return f"list of {'mappings' if '$ref' in items or items.get('type') == 'object' else _type(items)}"
-    kinds = {"integer": "whole number", "number": "number", "string": "text", "boolean": "`true` or `false`", "null": "`null`"}
+    kinds = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "`true` or `false`",
+        "null": "`null`",
+        "object": "mapping",
+    }
     kind = "duration" if "ms|s|m" in schema.get("pattern", "") else kinds[schema["type"]]
     return kind + _bounds(schema)
 

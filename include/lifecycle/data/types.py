@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def required_columns(spec: ModelSpec) -> list[str]:
     """Columns that the query must return: key, event time, target, features, fairness attributes."""
-    names = [spec.data.key, spec.data.event_time, spec.data.target, *spec.features.all, *spec.evaluation.fairness.attributes]
+    names = [spec.data.key, spec.data.event_time, spec.data.target, *spec.features.all, *spec.evaluation.columns]
     if spec.data.sample_by != "key":
         names.append(spec.data.sample_by)
     return list(dict.fromkeys(names))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from include.lifecycle.origins import KeyPath
+from include.lifecycle.rules.evaluation import intersection_columns
 from include.lifecycle.rules.view import Found, Rule, View, did_you_mean, number
 
 # Pairs that must rise: the first may not be above the second.
@@ -47,6 +48,7 @@ def _features_are_features(view: View) -> Found:
 def _columns_are_known(view: View) -> Found:
     known = {name for _, name in view.features} | set(view.roles.values())
     known |= {name for _, name in view.texts("evaluation.fairness.attributes")}
+    known |= {name for _, name in intersection_columns(view)} | {str(view.get("evaluation.entity"))}
     columns = view.get("columns")
     for name in columns if isinstance(columns, dict) else ():
         if name not in known:

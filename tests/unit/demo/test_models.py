@@ -73,7 +73,7 @@ def test_overlay_holds_intervals_and_small_numbers_only(file: Path):
     allowed = {
         "data": {"max_rows"},
         "training": {"estimators", "trials", "workers", "folds", "tuning_rows"},
-        "evaluation": {"margin", "minimum_rows"},
+        "evaluation": {"margin", "minimum_rows", "on_inconclusive"},
         "rollout": {"steps", "limits", "give_up_after", "bake", "poll"},
         "monitoring": {"window", "minimum_rows", "minimum_labels", "report_rows"},
         "retraining": {"cooldown", "confirm"},

@@ -72,9 +72,6 @@ NOT_YET = [
     ("retraining: {max_age: 31d}", "retraining.max_age: '31d' is not available yet; allowed now: '30d' (the default)"),
     ("retraining: {freeze: [x]}", "retraining.freeze: ['x'] is not available yet; allowed now: [] (the default)"),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
-    ("evaluation: {resample_by: entity}", "evaluation.resample_by: 'entity' is not available yet; allowed now: day"),
-    ("evaluation: {slices: [plan]}", "evaluation.slices: ['plan'] is not available yet; allowed now: [] (the default)"),
-    ("evaluation: {business: a:b}", "evaluation.business: 'a:b' is not available yet; allowed now: null (the default)"),
     ("training: {entry_point: a:b}", "training.entry_point: 'a:b' is not available yet; allowed now: null (the default)"),
     ("columns: {age: {pii: hash}}", "columns.age.pii: 'hash' is not available yet; allowed now: keep"),
 ]
