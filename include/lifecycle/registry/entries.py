@@ -10,8 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.lifecycle.database import lock_model, transaction
-from include.lifecycle.registry.client import ensure_experiment, registry_calls
-from include.lifecycle.registry.promotion import NO_STAGE, STAGE_TAG
+from include.lifecycle.registry.client import ensure_experiment, registry_calls, versions_of
+from include.lifecycle.registry.semver import (
+    CHANGE_TAG,
+    INTERFACE_TAG,
+    RULES_TAG,
+    SEMVER_TAG,
+    interface_hash,
+    newest_numbered,
+    next_semver,
+    training_hash,
+)
+from include.lifecycle.registry.stages import NO_STAGE, STAGE_TAG
 from include.lifecycle.results import Evaluation, PreparedData, Snapshot, TrainedModel, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -63,22 +73,34 @@ class Registry:
             client.log_model_artifacts(logged, str(folder), into)
 
     def ensure_version(self, logged: str, mlflow_run: str, tags: dict[str, str], description: str) -> int:
-        """The run's version, made under the model's lock so that two tries of one task cannot make two."""
+        """The run's version, made under the model's lock so that two tries of one task cannot make two.
+
+        Its semantic version is counted in here too, so that no two versions can get the same.
+        """
         with transaction(self.rt.engine) as connection:
             lock_model(connection, self.model)
             self._ensure_name()
             if (version := self.find_version()) is not None:
                 return version
+            numbered = tags | self._number(tags)
             with registry_calls(self.rt, f"creating a version of {self.model}") as client:
                 entry = client.create_model_version(
                     self.model,
                     source=f"models:/{logged}",
                     run_id=mlflow_run,
-                    tags=tags,
+                    tags=numbered,
                     description=description[:_LONGEST_TAG],
                     model_id=logged,
                 )
                 return int(entry.version)
+
+    def _number(self, tags: dict[str, str]) -> dict[str, str]:
+        """Semantic version, the change behind it, and the version that it was counted from."""
+        before = {int(entry.version): dict(entry.tags) for entry in versions_of(self.rt, self.model)}
+        base = newest_numbered(before.values())
+        number, change = next_semver(base, tags)
+        parent = next((str(version) for version, held in before.items() if held is base), None)
+        return {SEMVER_TAG: str(number), CHANGE_TAG: change} | ({"parent_version": parent} if parent else {})
 
     def _ensure_name(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -126,6 +148,11 @@ def version_tags(
         "model_digest": trained.digest,
         "snapshot_id": snapshot.snapshot_id,
         "spec_hash": spec.digest,
+        INTERFACE_TAG: interface_hash(spec),
+        RULES_TAG: training_hash(spec),
+        "mlflow_run_id": trained.run_id,
+        "requests": json.dumps(order.request_ids),
+        "method": order.method,
         "fit_until": prepared.fit_until.isoformat(),
         "holdout_until": prepared.holdout_until.isoformat(),
         "window_start": order.window_start.isoformat(),
@@ -140,6 +167,8 @@ def version_tags(
     }
     if objective in evaluation.metrics:
         tags |= {"metric": objective, "metric_value": f"{evaluation.metrics[objective]:.6f}"}
+    if order.champion is not None:
+        tags["champion_before"] = str(order.champion)
     if revision := git_revision(rt.settings.home):
         tags["git_revision"] = revision
     return {name: value[:_LONGEST_TAG] for name, value in tags.items()}

@@ -17,12 +17,11 @@ from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.artefacts import model_version
 from include.lifecycle.registry.client import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, SHADOW, aliases_of, registry_calls
+from include.lifecycle.registry.stages import NO_STAGE, STAGE_TAG, check_movement, stage_after
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import ledger
 
 PROMOTION = "promotion"
-STAGE_TAG, NO_STAGE, ARCHIVED = "stage", "None", "Archived"
-_STAGES = {CHAMPION: "Production", CHALLENGER: "Staging", SHADOW: "Staging", PREVIOUS: "Staging"}
 _LOCK_WAIT = "60s"
 
 Aliases = dict[str, int]
@@ -194,14 +193,14 @@ def _act(rt: Runtime, intended: Entry) -> None:
     before, after = intended.evidence["aliases_before"], intended.evidence["aliases_after"]
     try:
         _set_aliases(rt, intended.model, after)
-        _set_stages(rt, intended.model, set(before.values()) | set(after.values()), after)
+        moved = _set_stages(rt, intended.model, set(before.values()) | set(after.values()), after)
         found = aliases_of(rt, intended.model)
         if found != after:
             raise GateFailedError(f"{intended.model}: after `{intended.act}` the aliases are {found}; intended were {after}")
     except LifecycleError as problem:
         rt.ledger.write(intended.model_copy(update={"phase": "failed", "evidence": intended.evidence | {"error": str(problem)}}))
         raise
-    rt.ledger.write(intended.model_copy(update={"phase": "done"}))
+    rt.ledger.write(intended.model_copy(update={"phase": "done", "evidence": intended.evidence | {"stages": moved}}))
 
 
 def _set_aliases(rt: Runtime, model: str, after: Aliases) -> None:
@@ -215,15 +214,18 @@ def _set_aliases(rt: Runtime, model: str, after: Aliases) -> None:
             client.delete_registered_model_alias(model, alias)
 
 
-def _set_stages(rt: Runtime, model: str, versions: set[int], after: Aliases) -> None:
-    """The documents' stages as tags: Production for the champion, Staging for other aliases, None for a version without one."""
-    stages = dict.fromkeys(versions, NO_STAGE)
-    for alias in (SHADOW, CHALLENGER, PREVIOUS, CHAMPION):
-        if alias in after:
-            stages[after[alias]] = _STAGES[alias]
+def _set_stages(rt: Runtime, model: str, versions: set[int], after: Aliases) -> dict[str, list[str]]:
+    """Move the stage tags of `versions` after their aliases; returns {version: [from, to]} of those that moved."""
+    moved: dict[str, list[str]] = {}
     with registry_calls(rt, f"tagging the versions of {model}") as client:
-        for version, stage in stages.items():
+        for version in sorted(versions):
+            before = str(client.get_model_version(model, str(version)).tags.get(STAGE_TAG, NO_STAGE))
+            stage = stage_after(after, version, before)
+            check_movement(model, version, before, stage)
+            if stage != before:
+                moved[str(version)] = [before, stage]
             client.set_model_version_tag(model, str(version), STAGE_TAG, stage)
+    return moved
 
 
 @contextmanager

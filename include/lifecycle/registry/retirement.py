@@ -19,7 +19,8 @@ from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.artefacts import MANIFEST_TAG
 from include.lifecycle.registry.candidates import waiting_versions
 from include.lifecycle.registry.client import aliases_of, registry_calls, versions_of
-from include.lifecycle.registry.promotion import ARCHIVED, STAGE_TAG, moves
+from include.lifecycle.registry.promotion import moves
+from include.lifecycle.registry.stages import ARCHIVED, STAGE_TAG
 from include.lifecycle.results import Retirement
 from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.runtime import RunContext, Runtime

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from include.lifecycle.registry.artefacts import MANIFEST_TAG
 from include.lifecycle.registry.client import aliases_of, versions_of
-from include.lifecycle.registry.promotion import NO_STAGE, STAGE_TAG
+from include.lifecycle.registry.stages import NO_STAGE, STAGE_TAG
 from include.lifecycle.runtime import Runtime
 
 if TYPE_CHECKING:
