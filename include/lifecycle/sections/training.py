@@ -7,6 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from include.lifecycle.sections.base import Positive, Section
+from include.lifecycle.sections.tuning import (
+    FoldingSection,
+    HeartbeatSection,
+    IncrementalSection,
+    PruningSection,
+    SearchSpaces,
+)
 from include.lifecycle.units import PositiveDuration
 
 Task = Literal["binary_classification", "multiclass_classification", "regression"]
@@ -38,9 +45,24 @@ class TrainingSection(Section):
     estimators: list[Family] = Field(min_length=1, description="algorithms that tuning chooses from")
     trials: Positive = Field(description="Optuna trials, all workers together")
     workers: Annotated[int, Field(ge=1, le=16)] = Field(description="mapped tasks that work on one study")
-    folds: Annotated[int, Field(ge=2, le=20)] = Field(description="forward-chaining folds of the cross-validation")
+    search: SearchSpaces = Field(
+        description="what tuning may try: per algorithm and parameter a range (low, high, start, log), a list of choices, or one "
+        "value that is kept"
+    )
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(description="folds of the cross-validation")
+    folding: FoldingSection = Field(description="how rows are cut into folds")
+    pruning: PruningSection = Field(description="when a trial is stopped early")
     tuning_rows: Positive = Field(description="rows; tuning samples so many, the final fit uses all")
     seed: int = Field(description="every random choice starts here")
     threads: Positive = Field(description="native threads of each worker")
-    timeout: PositiveDuration = Field(description="tuning stops after this wall time")
+    timeout: PositiveDuration = Field(
+        description="tuning stops after this wall time, counted from its first worker's start; a rerun does not start it again"
+    )
+    stop_after_no_improvement: Positive | None = Field(
+        description="tuning stops after so many finished trials without a better one, all workers together; null: never"
+    )
+    warm_start: bool = Field(description="whether the champion's parameters are tried first, drawn into the bounds")
+    study_plots: bool = Field(description="whether pictures and a table of the study are kept with the MLflow run")
+    heartbeat: HeartbeatSection = Field(description="how a dead worker's trial is found and run again")
+    incremental: IncrementalSection = Field(description="how method incremental learns on")
     entry_point: str | None = Field(description="own training function as module:function")

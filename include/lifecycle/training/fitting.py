@@ -79,5 +79,5 @@ def _winner(spec: ModelSpec, rt: Runtime, plan: StudyPlan) -> tuple[str, dict[st
                 f"model {spec.name}: study {plan.study} holds no completed trial; training.timeout may be too short"
             )
         best = study.best_trial
-        algorithm, params = chosen(best)
+        algorithm, params = chosen(best, spec.training)
         return algorithm, params, {f"tuning_{spec.objective.metric}": float(best.value or 0.0), "trials": float(len(finished))}

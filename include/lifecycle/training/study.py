@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.runtime import Runtime
+from include.lifecycle.sections.training import TrainingSection
 from include.lifecycle.training.search import starting_points
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 WORKER = "worker"
 
 
-def create_study(rt: Runtime, name: str, *, maximize: bool, algorithms: list[str], trials: int) -> None:
+def create_study(rt: Runtime, name: str, *, maximize: bool, training: TrainingSection, trials: int) -> None:
     """Make the study unless it is there, with each algorithm's defaults waiting to be tried first."""
     import optuna
 
     with study_calls(rt):
         direction = "maximize" if maximize else "minimize"
         study = optuna.create_study(study_name=name, storage=_storage(rt), direction=direction, load_if_exists=True)
-        for point in starting_points(algorithms)[:trials]:
+        for point in starting_points(training)[:trials]:
             study.enqueue_trial(point, skip_if_exists=True)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from include.lifecycle.registry.client import ensure_experiment, registry_calls
 from include.lifecycle.results import StudyPlan, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
+from include.lifecycle.sections.training import TrainingSection
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.search import chosen
 
@@ -63,6 +64,7 @@ class TrialLog:
     rt: Runtime
     plan: StudyPlan
     metric: str
+    training: TrainingSection
     _runs: dict[int, tuple[str, bool]] = field(default_factory=dict)  # trial number -> run id, whether it is complete
 
     def read(self) -> None:
@@ -85,7 +87,7 @@ class TrialLog:
             return
         from mlflow.entities import Metric, Param
 
-        algorithm, params = chosen(trial)
+        algorithm, params = chosen(trial, self.training)
         ended = _milliseconds(trial.datetime_complete)
         metrics = [Metric(f"fold_{self.metric}", value, ended, step) for step, value in trial.intermediate_values.items()]
         if trial.state.name == "COMPLETE" and trial.value is not None:

@@ -52,7 +52,7 @@ def open_study(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrd
     trials = int(order.overrides.get("trials", spec.training.trials))
     name = f"{spec.name}/{run.run_id}"
     maximize = objective_metric(spec).greater_is_better
-    create_study(rt, name, maximize=maximize, algorithms=list(spec.training.estimators), trials=trials)
+    create_study(rt, name, maximize=maximize, training=spec.training, trials=trials)
     experiment, parent = open_parent_run(spec, rt, run, order)
     workers = min(spec.training.workers, trials)
     return StudyPlan(study=name, experiment_id=experiment, parent_run_id=parent, workers=workers, trials=trials)
@@ -69,7 +69,7 @@ def run_trials(spec: ModelSpec, rt: Runtime, run: RunContext, plan: StudyPlan, p
     from threadpoolctl import threadpool_limits
 
     data, metric = tuning_data(spec, prepared), objective_metric(spec)
-    log = TrialLog(rt, plan, spec.objective.metric)
+    log = TrialLog(rt, plan, spec.objective.metric, spec.training)
     deadline = time.monotonic() + spec.training.timeout.total_seconds()
     with study_calls(rt), threadpool_limits(spec.training.threads):
         study = load_study(rt, plan.study)
@@ -82,7 +82,7 @@ def run_trials(spec: ModelSpec, rt: Runtime, run: RunContext, plan: StudyPlan, p
         while time.monotonic() < deadline and (trial := next_trial(rt, study, worker, plan.trials)) is not None:
             _run_trial(spec, study, trial, data, metric)
             _log_own(study, log, worker)
-        return _summary(study, plan, worker)
+        return _summary(spec, study, plan, worker)
 
 
 def tuning_data(spec: ModelSpec, prepared: PreparedData) -> TuningData:
@@ -109,7 +109,7 @@ def _run_trial(spec: ModelSpec, study: Study, trial: Trial, data: TuningData, me
     """Score one point fold by fold; a trial that falls behind the median of the others is pruned."""
     from optuna.trial import TrialState
 
-    algorithm, params = suggest(trial, list(spec.training.estimators))
+    algorithm, params = suggest(trial, spec.training)
     scores: list[float] = []
     for step, fold in enumerate(data.folds):
         pipeline = build_pipeline(spec, algorithm, params)
@@ -134,11 +134,11 @@ def _log_own(study: Study, log: TrialLog, worker: int) -> None:
             log.write(trial)
 
 
-def _summary(study: Study, plan: StudyPlan, worker: int) -> TunedStudy:
+def _summary(spec: ModelSpec, study: Study, plan: StudyPlan, worker: int) -> TunedStudy:
     finished = finished_trials(study)
     own = sum(trial.user_attrs.get(WORKER) == worker for trial in finished)
     best_value, best_params = None, {}
     if any(trial.state.name == "COMPLETE" for trial in finished):
-        algorithm, params = chosen(study.best_trial)
+        algorithm, params = chosen(study.best_trial, spec.training)
         best_value, best_params = study.best_value, {"algorithm": algorithm, **params}
     return TunedStudy(study=plan.study, worker=worker, trials=own, best_value=best_value, best_params=best_params)

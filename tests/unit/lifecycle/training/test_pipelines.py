@@ -10,11 +10,11 @@ import pytest
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.training.pipelines import MISSING, build_pipeline, feature_table, labels_of
-from include.lifecycle.training.search import SPACES, starting_points
+from include.lifecycle.training.search import space_of, start_of, starting_points
 from tests.unit.lifecycle.training.spec_for_tests import make_spec
 
 SPEC = make_spec()
-CASES = [(name, {key: dimension.start for key, dimension in space.items()}) for name, space in SPACES.items()]
+CASES = [(name, start_of(SPEC.training, name)) for name in SPEC.training.estimators]
 
 
 def trips(rows: int, seed: int = 0) -> pd.DataFrame:
@@ -97,6 +97,6 @@ def test_what_cannot_be_built_is_named():
 
 
 def test_starting_points_lie_within_their_bounds():
-    for point in starting_points(list(SPACES)):
-        for key, dimension in SPACES[point["algorithm"]].items():
+    for point in starting_points(SPEC.training):
+        for key, dimension in space_of(SPEC.training, point["algorithm"]).items():
             assert dimension.low <= point[f"{point['algorithm']}__{key}"] <= dimension.high
