@@ -19,7 +19,6 @@ AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
     "risk": ("low", "medium"),
     "serving": ("online",),
     "data.sample_by": ("key",),
-    "data.new_rows_threshold": DEFAULT_ONLY,
     "columns.*.pii": ("keep",),
     "objective.task": ("binary_classification",),
     "objective.metric": ("roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "f1"),
@@ -28,9 +27,6 @@ AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
     "training.entry_point": DEFAULT_ONLY,
     "rollout.strategy": ("canary", "direct"),
     "monitoring.schedule": ("hourly",),
-    "retraining.mode": ("auto", "off"),
-    "retraining.max_age": DEFAULT_ONLY,
-    "retraining.freeze": DEFAULT_ONLY,
     "alerts.owner": DEFAULT_ONLY,
 }
 

@@ -96,7 +96,8 @@ signals = Table(
     ),
 )
 
-# state: open | claimed | done | failed | refused. source: schedule | signal | manual | external.
+# state: awaiting (a person's approval) | open | claimed | done | failed | refused. source: schedule | signal | manual | external.
+# not_before: event time before which nobody need look at an open request, because a freeze or the daily window is in the way.
 training_requests = Table(
     "training_requests",
     metadata,
@@ -112,6 +113,7 @@ training_requests = Table(
     Column("outcome", Text),
     _json("cause"),
     _wall("wall_at"),
+    _at("not_before"),
     Index("training_requests_by_model", "model", "state"),
 )
 
@@ -193,4 +195,49 @@ windows = Table(
     Column("report", Text),
     _wall("wall_at"),
     UniqueConstraint("model", "version", "window_start", "window_end", "revision", name="windows_once"),
+)
+
+# kind: suggest (shall it be trained?) | approve (may the awaiting request start?). state: open | approved | refused | expired |
+# withdrawn. `causes`: {cause: {"effect", "version", "signal"}} that the question is about.
+questions = Table(
+    "questions",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("reason", Text, nullable=False),
+    _json("causes"),
+    Column("training_request_id", BigInteger),
+    _at("asked_at", nullable=False),
+    _at("answered_at"),
+    Column("answered_by", Text),
+    Column("comment", Text),
+    Column("run_id", Text),
+    _wall("wall_at"),
+    Index("questions_one_open", "model", unique=True, postgresql_where=text("state = 'open'")),
+)
+
+# One row per model whose unattended training a person stopped, or started again. state: stopped | running.
+automation = Table(
+    "automation",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _at("at", nullable=False),
+    _wall("wall_at"),
+)
+
+# What other systems delivered, once each: MLflow's webhooks (their delivery id) and Airflow's asset events (their key).
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("delivery_id", Text, primary_key=True),
+    Column("sent_at", DateTime(timezone=True), nullable=False),
+    Column("outcome", Text, nullable=False),
+    _wall("wall_at"),
+    Index("deliveries_by_time", "source", "sent_at"),
 )

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from include.lifecycle.decisions.schedule import schedule_in_words
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration as length
 
-TRAINED = {"primary": "every Sunday at 02:00 UTC", "secondary": "on the first day of each month at 02:00 UTC"}
 LOWER_IS_BETTER = {"brier_score", "log_loss", "rmse", "mae"}
 
 
@@ -38,7 +38,7 @@ def shortest_rollout(spec: ModelSpec) -> timedelta:
 def _training(spec: ModelSpec) -> str:
     data, training = spec.data, spec.training
     return (
-        f"Trains {TRAINED[spec.tier]} (tier {spec.tier}), on the rows of the last {length(data.window)} whose labels are "
+        f"Trains {schedule_in_words(spec)}, on the rows of the last {length(data.window)} whose labels are "
         f"final ({length(spec.labels.mature_after)} old). Beyond {data.max_rows:,} rows it takes a hash sample, "
         f"below {data.minimum_rows:,} it refuses. {training.trials} trials by {training.workers} workers choose among "
         f"{', '.join(training.estimators)}; tuning ends after {length(training.timeout)} at the latest."

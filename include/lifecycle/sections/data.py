@@ -22,7 +22,9 @@ class DataSection(Section):
     window: PositiveDuration = Field(description="training rows are those of the last so much event time")
     max_rows: Positive = Field(description="rows; over this cap a sample of the whole window is taken")
     sample_by: str = Field(description="what decides whether a row is in the sample")
-    new_rows_threshold: Positive = Field(description="rows; so much new data is worth a training (nothing counts them yet)")
+    new_rows_threshold: Positive | Literal["none"] = Field(
+        description="rows that no training has seen, with final labels; so many ask for a training. none: they are not counted"
+    )
     expectations: list[dict[str, Any]] = Field(
         description="Great Expectations that the fetched rows must meet, each as {expect_...: {argument: value}}"
     )
