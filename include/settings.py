@@ -44,6 +44,7 @@ class Settings:
     overlay: Path | None
     airflow_url: str
     airflow_passwords: Path
+    airflow_token_file: Path | None = None
 
     @property
     def models_dir(self) -> Path:
@@ -94,6 +95,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         overlay=Path(overlay) if overlay else None,
         airflow_url=env.get("MODELOPS_AIRFLOW_URL", "http://127.0.0.1:18080"),
         airflow_passwords=Path(env.get("MODELOPS_AIRFLOW_PASSWORDS", local / "secrets" / "airflow-passwords.json")),
+        airflow_token_file=Path(token_file) if (token_file := env.get("MODELOPS_AIRFLOW_TOKEN_FILE")) else None,
     )
 
 

@@ -1,10 +1,11 @@
-"""Airflow's REST API as the command line needs it: log in, find Dag files, ask for a new reading. Imports no Airflow."""
+"""Airflow's REST API as the command line needs it: log in, read Dag files anew, start and follow runs. Imports no Airflow."""
 
 from __future__ import annotations
 
 import json
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -27,12 +28,11 @@ class AirflowApi:
 
     def __enter__(self) -> Self:
         try:
-            user, password = self._credentials()
-            answer = self._call("POST", "/auth/token", json={"username": user, "password": password})
+            token = self._token()
         except LifecycleError:
             self._http.close()
             raise
-        self._http.headers["Authorization"] = f"Bearer {answer['access_token']}"
+        self._http.headers["Authorization"] = f"Bearer {token}"
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -50,6 +50,37 @@ class AirflowApi:
         """Stack trace by file of the Dag files that Airflow could not read."""
         return {row["filename"]: row["stack_trace"] for row in self._pages("/api/v2/importErrors", "import_errors")}
 
+    def is_paused(self, dag_id: str) -> bool:
+        """Whether the Dag's runs would wait; AirflowRefusedError when Airflow knows no such Dag."""
+        return bool(self._call("GET", f"/api/v2/dags/{dag_id}")["is_paused"])
+
+    def start_run(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> None:
+        """Start a run under an id of the caller's: asking twice starts one."""
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", asked_already=409, json=body)
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """State of a run: queued, running, success or failed."""
+        return str(self._call("GET", _run(dag_id, run_id))["state"])
+
+    def task_states(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Task instances of a run with `task_id`, `map_index`, `try_number`, `state`, `start_date`, `end_date`; at most 100."""
+        found = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances", params={"limit": _PAGE})
+        return list(found["task_instances"])
+
+    def result(self, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+        """What a task of the run returned."""
+        found = self._call("GET", f"{_run(dag_id, run_id)}/taskInstances/{task_id}/xcomEntries/return_value")["value"]
+        plain: dict[str, Any] = json.loads(found) if isinstance(found, str) else found
+        return plain
+
+    def log_end(self, dag_id: str, run_id: str, task: dict[str, Any], lines: int = 12) -> str:
+        """The last lines of a task instance's log."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task['task_id']}/logs/{max(1, task['try_number'])}"
+        mapped = {"map_index": task["map_index"]} if task["map_index"] >= 0 else {}
+        events = self._call("GET", path, params={"full_content": True} | mapped)["content"]
+        return "\n".join([line for event in events if (line := _plain_event(event))][-lines:])
+
     def _pages(self, path: str, key: str, **filters: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
@@ -60,13 +91,29 @@ class AirflowApi:
 
     def _call(self, method: str, path: str, *, asked_already: int | None = None, **arguments: Any) -> Any:
         try:
-            answer = self._http.request(method, path, **arguments)
+            answer = self._http.request(method, path, headers={"accept": "application/json"}, **arguments)
         except httpx.TransportError as problem:
             raise SourceUnavailableError(f"Airflow at {self._settings.airflow_url} did not answer: {problem}") from problem
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            failed = f"{answer.status_code} {answer.text[:300]}"
+            raise SourceUnavailableError(f"Airflow at {self._settings.airflow_url} failed on {method} {path}: {failed}")
         if answer.is_error and answer.status_code != asked_already:
             said = " ".join(answer.text.split())[:300]
             raise AirflowRefusedError(f"Airflow refused {method} {path.partition('?')[0]}: {answer.status_code} {said}")
         return answer.json() if answer.content else None
+
+    def _token(self) -> str:
+        """The token of the file that MODELOPS_AIRFLOW_TOKEN_FILE names, else one for a user of the passwords' file."""
+        if (file := self._settings.airflow_token_file) is None:
+            user, password = self._credentials()
+            return str(self._call("POST", "/auth/token", json={"username": user, "password": password})["access_token"])
+        try:
+            token = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as problem:
+            raise SettingsError(f"MODELOPS_AIRFLOW_TOKEN_FILE {file} cannot be read: {problem}") from problem
+        if not token or not token.isprintable() or not token.isascii():
+            raise SettingsError(f"MODELOPS_AIRFLOW_TOKEN_FILE {file}: expected one line with Airflow's access token")
+        return token
 
     def _credentials(self) -> tuple[str, str]:
         file = self._settings.airflow_passwords
@@ -78,3 +125,15 @@ class AirflowApi:
             raise SettingsError(
                 f"MODELOPS_AIRFLOW_PASSWORDS {file}: {type(problem).__name__}; expected a JSON file {{user: password}}"
             ) from problem
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"
+
+
+def _plain_event(event: Any) -> str:
+    """One log line; a structured one shows its event and its error."""
+    if not isinstance(event, dict):
+        return str(event)
+    details = [f"{item['exc_type']}: {item['exc_value']}" for item in event.get("error_detail") or [] if "exc_type" in item]
+    return " ".join([str(event.get("event", "")), *details]).strip()

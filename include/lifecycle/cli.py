@@ -1,6 +1,7 @@
 """The command line: `python -m include.lifecycle.cli COMMAND`. Each command is a module in commands/.
 
-Exit codes: 0 done, 1 lint found problems, 2 an error, told in one clear message, 3 should-retrain says no.
+Exit codes: 0 done or yes, 1 no (a failed gate, lint found problems), 2 an error, told in one clear message, 3 cannot tell, or
+should-retrain says no.
 """
 
 from __future__ import annotations
@@ -9,11 +10,39 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from include.lifecycle.commands import apply, explain, ledger, lint, new, restore, schema, should_retrain, versions
+from include.lifecycle.commands import (
+    apply,
+    check_quality,
+    evaluate,
+    explain,
+    ledger,
+    lint,
+    log_model,
+    new,
+    restore,
+    schema,
+    should_retrain,
+    train,
+    versions,
+)
 from include.lifecycle.errors import LifecycleError
 from include.settings import Settings, load_settings
 
-COMMANDS = (new, lint, explain, schema, ledger, apply, should_retrain, versions, restore)
+COMMANDS = (
+    new,
+    lint,
+    explain,
+    schema,
+    ledger,
+    apply,
+    should_retrain,
+    versions,
+    restore,
+    train,
+    evaluate,
+    check_quality,
+    log_model,
+)
 
 
 def main(arguments: Sequence[str] | None = None, *, settings: Settings | None = None) -> int:
