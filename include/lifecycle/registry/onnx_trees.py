@@ -1,6 +1,6 @@
-"""An ONNX converter for HistGradientBoostingClassifier (binary, numeric splits), registered with skl2onnx in place of its own.
+"""An ONNX converter for HistGradientBoosting (numeric splits): regressor, two classes, many classes.
 
-skl2onnx 1.20 writes numpy values into node attributes, which onnx refuses; onnx_export.py calls `register_trees` first.
+skl2onnx 1.20 writes numpy values into node attributes, which onnx refuses; onnx_converters.py registers this one in its place.
 """
 
 from __future__ import annotations
@@ -11,24 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from include.lifecycle.registry.onnx_nodes import add_constant, add_label, add_node, joined
+
 _ML = "ai.onnx.ml"
-_ALIAS = "ModelOpsHistGradientBoostingClassifier"
-
-
-def register_trees() -> None:
-    """Make skl2onnx convert HistGradientBoostingClassifier by this module; harmless when called again."""
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
-    from sklearn.ensemble import HistGradientBoostingClassifier
-
-    update_registered_converter(
-        HistGradientBoostingClassifier,
-        _ALIAS,
-        calculate_linear_classifier_output_shapes,
-        convert_hist_gradient_boosting,
-        overwrite=True,
-        options={"zipmap": [True, False], "nocl": [True, False], "output_class_labels": [False, True]},
-    )
 
 
 def float32_thresholds(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -45,9 +30,10 @@ def float32_thresholds(thresholds: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(half, below, nearest).astype(np.float32)
 
 
-def tree_attributes(trees: Sequence[NDArray[Any]], baseline: float) -> dict[str, Any]:
+def tree_attributes(trees: Sequence[NDArray[Any]], baseline: Sequence[float]) -> dict[str, Any]:
     """Attributes of one TreeEnsembleRegressor that sums these trees (scikit-learn's node arrays) and the baseline: raw scores.
 
+    `baseline` has one number per output; tree i adds to output i modulo their number (scikit-learn's order within an iteration).
     Raises NotImplementedError for categorical splits, which compare by bit set.
     """
     nodes = np.concatenate(trees)
@@ -71,67 +57,41 @@ def tree_attributes(trees: Sequence[NDArray[Any]], baseline: float) -> dict[str,
         "nodes_values": thresholds.tolist(),
         "target_treeids": tree_ids[leaf].tolist(),
         "target_nodeids": node_ids[leaf].tolist(),
-        "target_ids": [0] * int(leaf.sum()),
+        "target_ids": (tree_ids[leaf] % len(baseline)).tolist(),
         "target_weights": nodes["value"][leaf].tolist(),
-        "base_values": [baseline],
-        "n_targets": 1,
+        "base_values": [float(value) for value in baseline],
+        "n_targets": len(baseline),
         "post_transform": "NONE",
     }
 
 
 def convert_hist_gradient_boosting(scope: Any, operator: Any, container: Any) -> None:
-    """skl2onnx's converter interface: raw score by the trees, probability by the logistic function, label by the larger one.
+    """skl2onnx's converter interface. Raw scores by the trees; then the value itself (regression, squared error), the logistic
+    function (two classes) or softmax (more), and the label of the largest probability.
 
-    Raises NotImplementedError for more than two classes.
+    Raises NotImplementedError for a regression whose loss does not give the value itself.
     """
     model = operator.raw_operator
-    if model.n_trees_per_iteration_ != 1:
-        raise NotImplementedError(f"only two classes convert; this model has {len(model.classes_)}")
-    trees = [predictors[0].nodes for predictors in model._predictors]
-    attributes = tree_attributes(trees, float(np.ravel(model._baseline_prediction)[0]))
-    name = scope.get_unique_variable_name
-    raw, positive, negative = name("raw_score"), name("positive"), name("negative")
-    features = _single_input(scope, operator, container)
-    container.add_node("TreeEnsembleRegressor", features, raw, op_domain=_ML, op_version=3, name=name("trees"), **attributes)
-    container.add_node("Sigmoid", raw, positive, op_version=13, name=name("logistic"))
-    one = _constant(scope, container, "one", np.ones(1, dtype=np.float32))
-    container.add_node("Sub", [one, positive], negative, op_version=14, name=name("complement"))
+    trees = [predictor.nodes for predictors in model._predictors for predictor in predictors]
+    attributes = tree_attributes(trees, [float(value) for value in np.ravel(model._baseline_prediction)])
+    features = joined(scope, operator, container)
+    if not hasattr(model, "classes_"):
+        if model.loss not in ("squared_error", "absolute_error", "quantile"):
+            raise NotImplementedError(f"loss {model.loss!r} of HistGradientBoostingRegressor has no ONNX form here")
+        target = operator.outputs[0].full_name
+        add_node(scope, container, "TreeEnsembleRegressor", features, target, domain=_ML, version=3, **attributes)
+        return
+    raw = add_node(scope, container, "TreeEnsembleRegressor", features, domain=_ML, version=3, **attributes)
     label, probabilities = (output.full_name for output in operator.outputs)
-    container.add_node("Concat", [negative, positive], probabilities, op_version=13, name=name("both"), axis=1)
-    _add_label(scope, container, probabilities, label, model.classes_)
+    _add_probabilities(scope, container, raw, probabilities, len(model.classes_))
+    add_label(scope, container, probabilities, label, model.classes_)
 
 
-def _single_input(scope: Any, operator: Any, container: Any) -> str:
-    """The feature matrix as float32; several inputs are joined first."""
-    from onnx import TensorProto
-
-    names = list(operator.input_full_names)
-    joined = scope.get_unique_variable_name("features")
-    container.add_node("Concat", names, joined, op_version=13, name=scope.get_unique_operator_name("Concat"), axis=1)
-    cast = scope.get_unique_variable_name("features32")
-    container.add_node(
-        "Cast", joined, cast, op_version=13, name=scope.get_unique_operator_name("Cast"), to=int(TensorProto.FLOAT)
-    )
-    return str(cast)
-
-
-def _constant(scope: Any, container: Any, name: str, values: NDArray[Any]) -> str:
-    from onnx import TensorProto
-
-    unique = scope.get_unique_variable_name(name)
-    kind = (
-        TensorProto.FLOAT if values.dtype == np.float32 else TensorProto.STRING if values.dtype == object else TensorProto.INT64
-    )
-    container.add_initializer(unique, kind, list(values.shape), values.tolist())
-    return str(unique)
-
-
-def _add_label(scope: Any, container: Any, probabilities: str, label: str, classes: NDArray[Any]) -> None:
-    """The class of the larger probability: whole numbers as int64, anything else as text."""
-    numbers = np.issubdtype(classes.dtype, np.integer) or classes.dtype == bool
-    known = _constant(scope, container, "classes", classes.astype(np.int64) if numbers else classes.astype(str).astype(object))
-    best = scope.get_unique_variable_name("best")
-    container.add_node(
-        "ArgMax", probabilities, best, op_version=13, name=scope.get_unique_operator_name("ArgMax"), axis=1, keepdims=0
-    )
-    container.add_node("Gather", [known, best], label, op_version=13, name=scope.get_unique_operator_name("Gather"), axis=0)
+def _add_probabilities(scope: Any, container: Any, raw: str, probabilities: str, classes: int) -> None:
+    if classes > 2:
+        add_node(scope, container, "Softmax", raw, probabilities, axis=1)
+        return
+    positive = add_node(scope, container, "Sigmoid", raw)
+    one = add_constant(scope, container, np.ones(1, dtype=np.float32))
+    negative = add_node(scope, container, "Sub", [one, positive], version=14)
+    add_node(scope, container, "Concat", [negative, positive], probabilities, axis=1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from include.lifecycle.errors import ArtefactDigestError, SpecInvalidError
+from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.results import TrainedModel
 from include.lifecycle.spec import FeaturesSection, ModelSpec
 from include.lifecycle.storage import sha256_of
@@ -33,10 +33,9 @@ def describe(
 ) -> ServingSpec:
     """What `serving.json` says of a version; `known` holds each categorical column's categories in training.
 
-    Raises SpecInvalidError for a task that is not served yet.
+    `classes` are 0 and 1 (binary), the names in `objective.classes` (multiclass), none (regression).
     """
-    if spec.objective.task != "binary_classification":
-        raise SpecInvalidError(f"{spec.name}: task {spec.objective.task} is not served; allowed: binary_classification")
+    binary = spec.objective.task == "binary_classification"
     numeric = [InputColumn(name, "numeric") for name in spec.features.numeric]
     categories = {name: tuple(known[name]) if known and name in known else None for name in spec.features.categorical}
     return ServingSpec(
@@ -47,7 +46,7 @@ def describe(
         key=spec.data.key,
         event_time=spec.data.event_time,
         target=spec.data.target,
-        classes=(0, 1),
+        classes=(0, 1) if binary else tuple(spec.objective.classes),
         inputs=(*numeric, *(InputColumn(name, "categorical", known=values) for name, values in categories.items())),
     )
 
@@ -71,10 +70,11 @@ def columns_of(frame: pd.DataFrame, serving: ServingSpec) -> dict[str, list[Any]
 
 
 def score(engine: Engine, serving: ServingSpec, frame: pd.DataFrame) -> Floats:
-    """P(target = 1) of each row (n,), in bounded batches."""
+    """Each row's prediction as Engine.predict gives it, (n,) or (n, classes), in bounded batches."""
     batches = [frame.iloc[start : start + BATCH_ROWS] for start in range(0, len(frame), BATCH_ROWS)]
     scores = [engine.predict(columns_of(batch, serving), len(batch)) for batch in batches]
-    return np.concatenate(scores) if scores else np.empty(0)
+    nothing = np.empty((0, len(serving.classes))) if serving.task == "multiclass_classification" else np.empty(0)
+    return np.concatenate(scores) if scores else nothing
 
 
 def load_fitted(trained: TrainedModel) -> Pipeline:
@@ -92,8 +92,15 @@ def load_fitted(trained: TrainedModel) -> Pipeline:
 
 
 def fitted_scores(pipeline: Pipeline, features: FeaturesSection, rows: pd.DataFrame) -> Floats:
-    """P(target = 1) of each row (n,) by scikit-learn."""
-    return np.asarray(pipeline.predict_proba(feature_table(features, rows))[:, 1], dtype=np.float64)
+    """Each row's prediction by scikit-learn: P(target = 1) (n,) with two classes, probabilities (n, k) with more, values (n,) of
+    a regression."""
+    from sklearn.base import is_regressor
+
+    table = feature_table(features, rows)
+    if is_regressor(pipeline):
+        return np.asarray(pipeline.predict(table), dtype=np.float64).reshape(len(rows))
+    found = np.asarray(pipeline.predict_proba(table), dtype=np.float64)
+    return found if found.shape[1] > 2 else found[:, 1]
 
 
 def served_engine(folder: Path) -> tuple[Engine, ServingSpec]:

@@ -1,18 +1,22 @@
-"""From rows to a scikit-learn pipeline and to probabilities; one feature table for tuning, fitting, evaluation and export.
+"""From rows to a scikit-learn pipeline and to predictions; one feature table for tuning, fitting, evaluation and export.
 
-Only transformers that skl2onnx converts with equal results are used (tests prove it): numeric columns get the median and, for
-linear models, a unit scale; categories are one-hot for linear models and target-encoded for trees.
+Only transformers that convert to ONNX with equal results are used (tests prove it): numeric columns get the median and, for
+linear models, a unit scale; categories are one-hot for linear models and target-encoded for trees. estimators.py holds the
+families themselves.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from include.lifecycle.data.targets import labels_of
 from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.rules.training import ESTIMATORS_OF
 from include.lifecycle.spec import FeaturesSection, ModelSpec
+from include.lifecycle.training.estimators import LINEAR, estimator_of
 from include.serving.version_folder import MISSING_CATEGORY
 
 if TYPE_CHECKING:
@@ -20,10 +24,14 @@ if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
     from sklearn.pipeline import Pipeline
 
-__all__ = ["BUILDABLE", "MISSING", "build_pipeline", "feature_table", "labels_of"]
+__all__ = ["MISSING", "build_pipeline", "feature_table", "labels_of", "predictions_of"]
 
 MISSING = MISSING_CATEGORY  # the category that stands for null; servers put it in themselves
-BUILDABLE = ("logistic_regression", "random_forest", "hist_gradient_boosting")
+_TARGETS: dict[str, Literal["binary", "multiclass", "continuous"]] = {
+    "binary_classification": "binary",
+    "multiclass_classification": "multiclass",
+    "regression": "continuous",
+}
 
 
 def feature_table(features: FeaturesSection, rows: pd.DataFrame) -> pd.DataFrame:
@@ -48,16 +56,14 @@ def build_pipeline(spec: ModelSpec, algorithm: str, params: dict[str, Any]) -> P
     """An unfitted pipeline `prepare` (ColumnTransformer) + `model`, seeded by the spec.
 
     Raises:
-        SpecInvalidError: the task or the algorithm cannot be built; the message lists what can.
+        SpecInvalidError: the algorithm cannot learn the task; the message lists what can.
     """
     from sklearn.pipeline import Pipeline
 
-    if spec.objective.task != "binary_classification":
-        raise SpecInvalidError(f"model {spec.name}: objective.task {spec.objective.task!r} cannot be trained yet")
-    if algorithm not in BUILDABLE:
-        allowed = ", ".join(BUILDABLE)
-        raise SpecInvalidError(f"model {spec.name}: estimator {algorithm!r} cannot be trained yet; allowed: {allowed}")
-    return Pipeline([("prepare", _columns(spec, algorithm)), ("model", _estimator(spec, algorithm, params))])
+    if algorithm not in (fitting := ESTIMATORS_OF[spec.objective.task]):
+        allowed = ", ".join(sorted(fitting))
+        raise SpecInvalidError(f"model {spec.name}: {algorithm!r} cannot learn {spec.objective.task}; allowed: {allowed}")
+    return Pipeline([("prepare", _columns(spec, algorithm)), ("model", estimator_of(spec, algorithm, params))])
 
 
 def _columns(spec: ModelSpec, algorithm: str) -> ColumnTransformer:
@@ -67,24 +73,28 @@ def _columns(spec: ModelSpec, algorithm: str) -> ColumnTransformer:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
-    linear = algorithm == "logistic_regression"
+    linear = algorithm in LINEAR
     numeric = [("impute", SimpleImputer(strategy="median", keep_empty_features=True))]
     numeric += [("scale", StandardScaler())] if linear else []
     # rows are encoded by rates of other rows (cross-fitting), so that trees do not learn a row's own label
     crossed = KFold(5, shuffle=True, random_state=spec.training.seed)
-    # unseen categories: all zeros (one-hot), the overall rate (target encoding)
-    categories = OneHotEncoder(handle_unknown="ignore") if linear else TargetEncoder(cv=crossed)
+    encoder = TargetEncoder(target_type=_TARGETS[spec.objective.task], cv=crossed)
+    # unseen categories: all zeros (one-hot), the overall rate or mean (target encoding)
+    categories = OneHotEncoder(handle_unknown="ignore") if linear else encoder
     parts = [("numeric", Pipeline(numeric), spec.features.numeric), ("categorical", categories, spec.features.categorical)]
     return ColumnTransformer([part for part in parts if part[2]])
 
 
-def _estimator(spec: ModelSpec, algorithm: str, params: dict[str, Any]) -> Any:
-    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
-    from sklearn.linear_model import LogisticRegression
+def predictions_of(spec: ModelSpec, pipeline: Pipeline, table: pd.DataFrame) -> NDArray[np.float64]:
+    """What a fitted pipeline says of a feature table: P(target = 1) (n,), values (n,), or probabilities (n, k) by task.
 
-    seed = spec.training.seed
-    if algorithm == "logistic_regression":
-        return LogisticRegression(max_iter=300, random_state=seed, **params)
-    if algorithm == "random_forest":
-        return RandomForestClassifier(n_jobs=spec.training.threads, random_state=seed, **params)
-    return HistGradientBoostingClassifier(early_stopping=False, random_state=seed, **params)
+    Multiclass: in the order of `objective.classes`; a class that the pipeline never saw has probability 0.
+    """
+    if spec.objective.task == "regression":
+        return np.asarray(pipeline.predict(table), dtype=np.float64).reshape(len(table))
+    found = np.asarray(pipeline.predict_proba(table), dtype=np.float64)
+    if spec.objective.task == "binary_classification":
+        return found[:, 1]
+    whole = np.zeros((len(table), len(spec.objective.classes)))
+    whole[:, np.asarray(pipeline.classes_, dtype=np.intp)] = found
+    return whole

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
 from include.lifecycle.registry.onnx_export import TOLERANCE, export_onnx, run_onnx, spread_rows, to_onnx_bytes
@@ -106,17 +106,20 @@ def test_what_does_not_convert_is_a_fallback_with_the_reason(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_categorical_splits_and_many_classes_are_refused() -> None:
+def test_categorical_splits_are_refused() -> None:
     random = np.random.default_rng(1)
     values = random.integers(0, 5, size=(300, 1)).astype(float)
     labels = np.isin(values[:, 0], [1, 3]).astype(int)
     split = HistGradientBoostingClassifier(max_iter=2, categorical_features=[0], min_samples_leaf=2).fit(values, labels)
     with pytest.raises(NotImplementedError, match="categorical splits"):
-        tree_attributes([one[0].nodes for one in split._predictors], 0.0)
-    features = FeaturesSection(numeric=["a"], categorical=[])
-    many = Pipeline([("model", HistGradientBoostingClassifier(max_iter=2).fit(values, values[:, 0].astype(int)))])
-    with pytest.raises(NotImplementedError, match="only two classes convert"):
-        to_onnx_bytes(many, features)
+        tree_attributes([one[0].nodes for one in split._predictors], [0.0])
+
+
+def test_a_loss_with_a_link_is_refused() -> None:
+    values = np.random.default_rng(1).random((200, 1))
+    model = Pipeline([("model", HistGradientBoostingRegressor(loss="poisson", max_iter=2).fit(values, values[:, 0] + 1))])
+    with pytest.raises(NotImplementedError, match="loss 'poisson'"):
+        to_onnx_bytes(model, FeaturesSection(numeric=["a"], categorical=[]))
 
 
 @given(st.integers(0, 300), st.integers(1, 60))
