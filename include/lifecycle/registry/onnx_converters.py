@@ -1,4 +1,4 @@
-"""Registers the converters that skl2onnx lacks or gets wrong: boosted trees, LightGBM, target encoding. onnx_export.py calls it."""
+"""Registers the converters that skl2onnx lacks or gets wrong: boosted trees, LightGBM, target encoding."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The model families: one unfitted scikit-learn estimator per family and task. pipelines.py puts the columns before it.
 
-Everything random starts at `training.seed`, and nothing takes more threads than `training.threads`, so a training can be repeated.
+Everything random starts at `training.seed`; nothing takes more threads than `training.threads`: a training can be repeated.
 """
 
 from __future__ import annotations

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from include.lifecycle.data.sampling import sample_mask
+from include.lifecycle.data.targets import Labels
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.evaluation.metrics import Metric, objective_metric
 from include.lifecycle.results import PreparedData, StudyPlan, TrainingOrder, TunedStudy
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.folds import Fold, forward_folds
-from include.lifecycle.training.pipelines import build_pipeline, feature_table, labels_of
+from include.lifecycle.training.pipelines import build_pipeline, feature_table, labels_of, predictions_of
 from include.lifecycle.training.search import chosen, suggest
 from include.lifecycle.training.study import (
     WORKER,
@@ -42,7 +42,7 @@ class TuningData:
     """Rows that trials see: feature table (n, columns), labels (n,) and the folds over them."""
 
     table: pd.DataFrame
-    labels: NDArray[np.int64]
+    labels: Labels
     folds: list[Fold]
 
 
@@ -63,7 +63,7 @@ def run_trials(spec: ModelSpec, rt: Runtime, run: RunContext, plan: StudyPlan, p
 
     Raises:
         SourceUnavailableError: study database or MLflow did not answer; a rerun continues to the same total.
-        DataInvalidError: the rows leave no fold in which both classes can be learnt and scored.
+        DataInvalidError: the rows leave no fold in which the classes can be learnt and scored.
     """
     import optuna
     from threadpoolctl import threadpool_limits
@@ -86,7 +86,7 @@ def run_trials(spec: ModelSpec, rt: Runtime, run: RunContext, plan: StudyPlan, p
 
 
 def tuning_data(spec: ModelSpec, prepared: PreparedData) -> TuningData:
-    """A hash sample of at most `training.tuning_rows` training rows, and the folds on which both classes occur on both sides."""
+    """A hash sample of at most `training.tuning_rows` training rows, and the folds that can tell models apart."""
     import pandas as pd
 
     rows = pd.read_parquet(prepared.train)
@@ -97,12 +97,20 @@ def tuning_data(spec: ModelSpec, prepared: PreparedData) -> TuningData:
         found = forward_folds(times, spec.training.folds, spec.labels.mature_after)
     except DataInvalidError as problem:
         raise DataInvalidError(f"model {spec.name}, training.folds {spec.training.folds}: {problem}") from None
-    usable = [fold for fold in found if len(np.unique(labels[fold.train])) > 1 and len(np.unique(labels[fold.validation])) > 1]
+    usable = [fold for fold in found if _tells(spec, labels, fold)]
     if not usable:
         raise DataInvalidError(
-            f"model {spec.name}: none of {len(found)} folds holds both classes on both sides ({len(rows)} rows)"
+            f"model {spec.name}: none of {len(found)} folds holds every class on its training side and two on its other ({len(rows)} rows)"
         )
     return TuningData(feature_table(spec.features, rows), labels, usable)
+
+
+def _tells(spec: ModelSpec, labels: Labels, fold: Fold) -> bool:
+    """Whether a fold's scores say something: two classes or more are to be told apart, and training saw them all."""
+    if spec.objective.task == "regression":
+        return True
+    asked, known = set(labels[fold.validation].tolist()), set(labels[fold.train].tolist())
+    return len(asked) > 1 and asked <= known
 
 
 def _run_trial(spec: ModelSpec, study: Study, trial: Trial, data: TuningData, metric: Metric) -> None:
@@ -114,7 +122,7 @@ def _run_trial(spec: ModelSpec, study: Study, trial: Trial, data: TuningData, me
     for step, fold in enumerate(data.folds):
         pipeline = build_pipeline(spec, algorithm, params)
         pipeline.fit(data.table.iloc[fold.train], data.labels[fold.train])
-        predicted = pipeline.predict_proba(data.table.iloc[fold.validation])[:, 1]
+        predicted = predictions_of(spec, pipeline, data.table.iloc[fold.validation])
         scores.append(_defined(metric.score(data.labels[fold.validation].astype(np.float64), predicted)))
         trial.report(float(np.mean(scores)), step)
         if step < len(data.folds) - 1 and trial.should_prune():
