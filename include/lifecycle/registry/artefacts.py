@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SERVING_FOLDER, PROFILE_FOLDER = "serving", "profile"
 MANIFEST_TAG, PROFILE_TAG = "manifest_digest", "profile_digest"
+FILES_TAG = "files_digest"  # of the manifest over all files of a version, the served ones and the profile included
+REMOVED_TAG = "artifacts_removed_at"
 
 
 def model_version(rt: Runtime, model: str, version: int) -> ModelVersion:
@@ -48,6 +50,23 @@ def materialise_profile(rt: Runtime, model: str, version: int) -> Path:
     return _materialise(rt, model, version, PROFILE_FOLDER, PROFILE_TAG, target)[0]
 
 
+def fetch_version(rt: Runtime, model: str, version: int, target: Path) -> Path:
+    """All files of a version as registered, verified, in `target` (replaced when it exists); returns `target`.
+
+    Raises:
+        ArtefactDigestError: a file is missing, added or changed, or the version is older than its whole manifest.
+        SourceUnavailableError: MLflow did not answer.
+    """
+    entry = model_version(rt, model, version)
+    digest = entry.tags.get(FILES_TAG)
+    if digest is None:
+        raise ArtefactDigestError(
+            f"version {version} of {model} has no tag {FILES_TAG}: it is unfinished, or older than that tag"
+        )
+    download(rt, entry, "", target, digest)
+    return target
+
+
 def _materialise(rt: Runtime, model: str, version: int, part: str, tag: str, target: Path) -> tuple[Path, str]:
     entry = model_version(rt, model, version)
     digest = entry.tags.get(tag)
@@ -68,16 +87,20 @@ def _is_good(folder: Path, digest: str) -> bool:
 
 
 def download(rt: Runtime, entry: ModelVersion, part: str, target: Path, digest: str) -> None:
-    """Fetch one folder of a version's artefacts into `target`, verified before it takes that name."""
+    """Fetch one folder of a version's artefacts (empty `part`: all) into `target`, verified before it takes that name."""
     from mlflow.artifacts import download_artifacts
 
+    if removed := entry.tags.get(REMOVED_TAG):
+        raise ArtefactDigestError(f"version {entry.version} of {entry.name}: retention removed its model files at {removed}")
     target.parent.mkdir(parents=True, exist_ok=True)
     what = f"fetching {part} of {entry.name} version {entry.version}"
     with TemporaryDirectory(dir=target.parent, prefix=".download-") as temporary, whole_folder(target) as folder:
         with registry_calls(rt, what) as client:
             # MLflow takes no folder behind `models:/m-<id>`, so the place itself is asked for.
             location = client.get_logged_model(str(entry.source).removeprefix("models:/")).artifact_location
-            fetched = download_artifacts(f"{location}/{part}", dst_path=temporary, tracking_uri=rt.settings.mlflow_url)
+            fetched = download_artifacts(
+                f"{location}/{part}".rstrip("/"), dst_path=temporary, tracking_uri=rt.settings.mlflow_url
+            )
         shutil.copytree(fetched, folder, dirs_exist_ok=True)
         verify(folder, digest)
 

@@ -72,6 +72,11 @@ class Registry:
         with registry_calls(self.rt, f"uploading the files of run {self.run_id}") as client:
             client.log_model_artifacts(logged, str(folder), into)
 
+    def upload_file(self, logged: str, file: Path) -> None:
+        """Add one file to the logged model's top folder."""
+        with registry_calls(self.rt, f"uploading {file.name} of run {self.run_id}") as client:
+            client.log_model_artifact(logged, str(file))
+
     def ensure_version(self, logged: str, mlflow_run: str, tags: dict[str, str], description: str) -> int:
         """The run's version, made under the model's lock so that two tries of one task cannot make two.
 

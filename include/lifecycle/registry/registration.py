@@ -12,16 +12,20 @@ from typing import Any
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.ledger import Entry
-from include.lifecycle.registry.artefacts import MANIFEST_TAG, PROFILE_TAG
+from include.lifecycle.registry.artefacts import MANIFEST_TAG, SERVING_FOLDER
 from include.lifecycle.registry.candidates import open_candidate
 from include.lifecycle.registry.client import aliases_of
 from include.lifecycle.registry.entries import Registry, version_tags
+from include.lifecycle.registry.exports import EXPORTS_FOLDER
 from include.lifecycle.registry.promotion import nominate
-from include.lifecycle.registry.version_files import read_material, write_served, write_version
+from include.lifecycle.registry.record import VersionRecord, build_record
+from include.lifecycle.registry.semver import SEMVER_TAG
+from include.lifecycle.registry.version_files import CARD_FOLDER, Material, read_material, write_numbered, write_version
 from include.lifecycle.results import Evaluation, PreparedData, RegisteredVersion, Snapshot, TrainedModel, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.requests import finish_requests
+from include.serving.version_folder import MANIFEST
 
 
 def register_model(
@@ -46,7 +50,9 @@ def register_model(
     version = registry.find_version()
     if version is None or MANIFEST_TAG not in registry.tags(version):
         tags = version_tags(spec, rt, run, order, snapshot, prepared, trained, evaluation)
-        version = _build(registry, spec, snapshot, prepared, trained, evaluation, tags)
+        material = read_material(spec, trained, prepared.train, prepared.holdout)
+        record = build_record(spec, rt.settings, run.run_id, order, snapshot, prepared, trained, material.holdout)
+        version = _build(registry, spec, record, trained, evaluation, material, tags)
     tags = registry.tags(version)
     candidate = _conclude(spec, rt, run, evaluation, version, intent, tags)
     return RegisteredVersion(
@@ -63,24 +69,25 @@ def register_model(
 def _build(
     registry: Registry,
     spec: ModelSpec,
-    snapshot: Snapshot,
-    prepared: PreparedData,
+    record: VersionRecord,
     trained: TrainedModel,
     evaluation: Evaluation,
+    material: Material,
     tags: dict[str, str],
 ) -> int:
     """Write all files, upload them, make the version, and mark it complete by its last tag."""
-    material = read_material(spec, trained, prepared.train, prepared.holdout)
     with TemporaryDirectory(prefix="modelops-register-") as temporary:
         root = Path(temporary) / "model"
-        files = write_version(root, spec, snapshot, trained, evaluation, material)
+        files = write_version(root, spec, record, trained, evaluation, material)
         logged = registry.ensure_logged_model(trained)
         registry.upload(logged, root)
         version = registry.ensure_version(logged, trained.run_id, tags | files.tags, evaluation.reason)
-        digest = write_served(root, spec, version, files.export, material)
-        registry.upload(logged, root / "serving", "serving")
+        digests = write_numbered(root, spec, version, registry.tags(version), record, evaluation, files, material)
+        for folder in (SERVING_FOLDER, EXPORTS_FOLDER, CARD_FOLDER):
+            registry.upload(logged, root / folder, folder)
+        registry.upload_file(logged, root / MANIFEST)
     registry.log_metrics(logged, trained.run_id, _metrics(evaluation))
-    registry.complete(logged, version, files.tags | {PROFILE_TAG: files.profile_digest, MANIFEST_TAG: digest})
+    registry.complete(logged, version, files.tags | digests)
     return version
 
 
@@ -93,7 +100,7 @@ def _conclude(
     spec: ModelSpec, rt: Runtime, run: RunContext, evaluation: Evaluation, version: int, intent: Entry, tags: dict[str, str]
 ) -> int | None:
     """Candidate, requests and the ledger's last word in one transaction; then the challenger's alias."""
-    told = f"version {version}: {evaluation.reason}"
+    told = f"version {version} ({tags.get(SEMVER_TAG, 'without semantic version')}): {evaluation.reason}"
     evidence: dict[str, Any] = {"metrics": evaluation.metrics, "reason": evaluation.reason, "manifest_digest": tags[MANIFEST_TAG]}
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
@@ -101,7 +108,12 @@ def _conclude(
         if evaluation.deployable:
             candidate = open_candidate(rt, connection, spec.name, version, run.run_id, evaluation.outcome, evidence)
         finish_requests(rt, spec.name, run.run_id, "done", version, told, connection)
-        evidence |= {"engine": tags["engine"], "engine_reason": tags.get("engine_reason", ""), "candidate": candidate}
+        evidence |= {
+            "semver": tags.get(SEMVER_TAG),
+            "engine": tags["engine"],
+            "engine_reason": tags.get("engine_reason", ""),
+            "candidate": candidate,
+        }
         done = {"phase": "done", "version_after": version, "evidence": intent.evidence | evidence}
         rt.ledger.write(intent.model_copy(update=done), connection)
     if evaluation.deployable and aliases_of(rt, spec.name).get("champion") not in (None, version):

@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.monitoring.profile import build_profile
-from include.lifecycle.registry.artefacts import PROFILE_FOLDER, SERVING_FOLDER, seal
+from include.lifecycle.registry.artefacts import (
+    FILES_TAG,
+    MANIFEST_TAG,
+    PROFILE_FOLDER,
+    PROFILE_TAG,
+    SERVING_FOLDER,
+    seal,
+)
+from include.lifecycle.registry.exports import write_exports
 from include.lifecycle.registry.onnx_export import PARITY_ROWS, Export, export_onnx, spread_rows
+from include.lifecycle.registry.record import RECORD, VersionRecord
 from include.lifecycle.registry.scoring import (
     Floats,
     columns_of,
@@ -25,17 +35,19 @@ from include.lifecycle.registry.scoring import (
     score,
     served_engine,
 )
-from include.lifecycle.results import Evaluation, Snapshot, TrainedModel
+from include.lifecycle.reporting.card import write_card
+from include.lifecycle.reporting.card_facts import card_facts
+from include.lifecycle.results import Evaluation, TrainedModel
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.pipelines import feature_table
 from include.serving.trusted_types import TRUSTED_TYPES
-from include.serving.version_folder import GOLDEN, MODEL_FILES, SERVING, ServingSpec
+from include.serving.version_folder import GOLDEN, MODEL_FILES, SERVING, ServingSpec, read_spec
 
 if TYPE_CHECKING:
     import pandas as pd
     from sklearn.pipeline import Pipeline
 
-EVALUATION_FOLDER, SNAPSHOT_POINTER = "evaluation", "snapshot.dvc"
+EVALUATION_FOLDER, CARD_FOLDER, SNAPSHOT_POINTER = "evaluation", "card", "snapshot.dvc"
 GOLDEN_ROWS = 50
 GOLDEN_TOLERANCE = 1e-5
 _REQUIREMENTS = ("scikit-learn", "skops", "numpy", "pandas", "scipy")
@@ -76,15 +88,35 @@ def read_material(spec: ModelSpec, trained: TrainedModel, train: Path, holdout: 
 
 
 def write_version(
-    root: Path, spec: ModelSpec, snapshot: Snapshot, trained: TrainedModel, evaluation: Evaluation, material: Material
+    root: Path, spec: ModelSpec, record: VersionRecord, trained: TrainedModel, evaluation: Evaluation, material: Material
 ) -> VersionFiles:
-    """Everything but the sealed served folder, in `root` (must not exist): that one needs the version's number."""
+    """Everything that does not need the version's number, in `root` (must not exist); `write_numbered` adds the rest."""
     write_mlflow_model(root, spec, material)
     export = write_engine(root / SERVING_FOLDER, spec, trained, material)
     profile_digest = write_profile(root / PROFILE_FOLDER, spec, material)
     shutil.copytree(evaluation.report.parent, root / EVALUATION_FOLDER)
-    (root / SNAPSHOT_POINTER).write_text(snapshot.pointer, encoding="utf-8")
+    (root / SNAPSHOT_POINTER).write_text(record.snapshot.pointer, encoding="utf-8")
+    (root / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return VersionFiles(export, profile_digest)
+
+
+def write_numbered(
+    root: Path,
+    spec: ModelSpec,
+    version: int,
+    tags: Mapping[str, str],
+    record: VersionRecord,
+    evaluation: Evaluation,
+    files: VersionFiles,
+    material: Material,
+) -> dict[str, str]:
+    """What needs the version's number: served folder, exports, card, the manifest over all; returns the digests' tags."""
+    digest = write_served(root, spec, version, files.export, material)
+    serving = read_spec(root / SERVING_FOLDER)
+    known = {**tags, **files.tags}
+    exports = write_exports(root, spec, serving, known, material.holdout)
+    write_card(root / CARD_FOLDER, card_facts(spec, version, known, record, evaluation, exports))
+    return {PROFILE_TAG: files.profile_digest, FILES_TAG: seal(root), MANIFEST_TAG: digest}
 
 
 def write_mlflow_model(folder: Path, spec: ModelSpec, material: Material) -> None:

@@ -1,0 +1,1 @@
+"""What people read about models: the model card of each version."""
