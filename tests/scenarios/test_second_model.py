@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import TypeVar
 from urllib.parse import quote
-
-import pytest
 
 from include.demo.airflow_client import ENDED, AirflowClient
 from include.demo.data import load_data, production_url
@@ -15,19 +10,10 @@ from include.demo.episodes import Episode
 from include.demo.facts import RegistryFacts, TableFacts
 from include.lifecycle.runtime import build_runtime
 from tests.scenarios.conftest import Scenario
+from tests.scenarios.waiting import until
 
-T = TypeVar("T")
 MODEL = "health_visits"
 TRAIN, DEPLOY = f"train__{MODEL}", f"deploy__{MODEL}"
-
-
-def until(ask: Callable[[], T], seconds: float, what: str) -> T:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := ask():
-            return found
-        time.sleep(1)
-    pytest.fail(f"{what} did not happen within {seconds} s")
 
 
 def train(airflow: AirflowClient, run_id: str) -> None:
