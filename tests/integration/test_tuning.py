@@ -218,7 +218,7 @@ def test_rows_that_leave_no_fold_are_refused_before_the_study(rt: Runtime, prepa
     rows = pd.read_parquet(prepared.train)
     for name, few, message in (
         ("short", rows.head(20), "leave no forward-chaining fold"),
-        ("late", rows.assign(late=(rows.index >= len(rows) - 10).astype("int8")), "none of 3 folds holds both classes"),
+        ("late", rows.assign(late=(rows.index >= len(rows) - 10).astype("int8")), "none of 3 folds holds the classes"),
     ):
         few.to_parquet(tmp_path / f"{name}.parquet")
         with pytest.raises(DataInvalidError, match=message):

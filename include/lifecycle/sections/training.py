@@ -18,6 +18,25 @@ from include.lifecycle.units import PositiveDuration
 
 Task = Literal["binary_classification", "multiclass_classification", "regression"]
 Family = Literal["logistic_regression", "random_forest", "hist_gradient_boosting", "lightgbm", "linear_regression"]
+MetricName = Literal[
+    "roc_auc",
+    "average_precision",
+    "brier_score",
+    "log_loss",
+    "accuracy",
+    "f1",
+    "f1_macro",
+    "f1_weighted",
+    "precision_macro",
+    "precision_weighted",
+    "recall_macro",
+    "roc_auc_ovr",
+    "rmse",
+    "mae",
+    "r2",
+    "median_absolute_error",
+    "mape",
+]
 
 
 class ObjectiveSection(Section):
@@ -27,14 +46,14 @@ class ObjectiveSection(Section):
     classes: list[str] = Field(
         description="the classes of a multiclass target, in the order of its probabilities; empty for the other tasks"
     )
-    metric: Literal["roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "f1", "rmse", "mae", "r2"] = Field(
-        description="what a version is judged by"
-    )
+    metric: MetricName = Field(description="what a version is judged by; docs/tasks.md says which task has which")
     floor: float | Literal["none"] = Field(
-        description="a version on the wrong side of this value of the metric is never rolled out; none: no floor is wanted"
+        description="a version on the wrong side of this value of the metric (below a score, above an error) is never rolled "
+        "out; none: no floor is wanted"
     )
     threshold: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="probability; a prediction from it on is acted upon (accuracy, precision, recall, f1, action rate, fairness)"
+        description="probability of a binary target; a prediction from it on is acted upon (accuracy, precision, recall, f1, "
+        "action rate, fairness)"
     )
 
 

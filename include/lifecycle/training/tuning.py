@@ -100,7 +100,7 @@ def tuning_data(spec: ModelSpec, prepared: PreparedData) -> TuningData:
     usable = [fold for fold in found if _tells(spec, labels, fold)]
     if not usable:
         raise DataInvalidError(
-            f"model {spec.name}: none of {len(found)} folds holds every class on its training side and two on its other ({len(rows)} rows)"
+            f"model {spec.name}: none of {len(found)} folds holds the classes on both sides ({len(rows)} rows)"
         )
     return TuningData(feature_table(spec.features, rows), labels, usable)
 
