@@ -15,6 +15,7 @@ from include.lifecycle.commands import (
     check_quality,
     evaluate,
     explain,
+    export,
     ledger,
     lint,
     log_model,
@@ -42,6 +43,7 @@ COMMANDS = (
     evaluate,
     check_quality,
     log_model,
+    export,
 )
 
 
