@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.commands.ledger import moment
-from include.lifecycle.commands.outcomes import CODES, TOLD, verdict_lines
+from include.lifecycle.commands.outcomes import CODES, TOLD, evaluation_record, verdict_lines, write_record
 from include.lifecycle.commands.source_option import add_source_option, source_of
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.loading import load_model
-from include.lifecycle.verdicts import Verdict, worst
+from include.lifecycle.verdicts import Outcome, Verdict
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,28 +50,25 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         told = _afresh(arguments, spec, rt) if arguments.run is None else _recorded(rt, spec.name, arguments.run)
     finally:
         rt.engine.dispose()
-    verdicts = [Verdict.model_validate(plain) for plain in told["verdicts"]]
-    outcome = worst(verdicts)
-    told |= {"outcome": outcome.value}
     if arguments.metrics_file:
-        _write(arguments.metrics_file, told)
+        write_record(arguments.metrics_file, told)
     if arguments.json:
         print(json.dumps(told))
     else:
+        lines = verdict_lines([Verdict.model_validate(plain) for plain in told["verdicts"]])
         values = [f"{name} {value:.4f}" for name, value in sorted(told["metrics"].items())]
-        print("\n".join([_head(told), "", *verdict_lines(verdicts), "", *values, "", f"evaluation: {outcome.value}"]))
-    return CODES[outcome]
+        print("\n".join([_head(told), "", *lines, "", *values, "", f"evaluation: {told['outcome']}"]))
+    return CODES[Outcome(told["outcome"])]
 
 
 def _afresh(arguments: argparse.Namespace, spec: ModelSpec, rt: Runtime) -> dict[str, Any]:
-    """What the version shows on rows that it has not seen, JSON-plain."""
+    """What the version shows on rows that it has not seen."""
     from include.lifecycle.evaluation.afresh import evaluate_version
 
     url = source_of(arguments, spec, rt.settings)
     found = evaluate_version(spec, rt, url, arguments.version, start=arguments.start, end=arguments.end)
-    told = {"model": spec.name, "version": found.version, "rows": found.rows, "metrics": found.metrics}
-    told |= {"from": found.start.isoformat(), "to": found.end.isoformat()}
-    return told | {"verdicts": [verdict.model_dump(mode="json") for verdict in found.verdicts]}
+    span = {"from": found.start.isoformat(), "to": found.end.isoformat()}
+    return evaluation_record(spec.name, found.metrics, found.verdicts, version=found.version, rows=found.rows, **span)
 
 
 def _recorded(rt: Runtime, model: str, run_id: str) -> dict[str, Any]:
@@ -79,9 +76,8 @@ def _recorded(rt: Runtime, model: str, run_id: str) -> dict[str, Any]:
     for entry in rt.ledger.read(model, kind="gate", limit=_NEWEST):
         evidence = entry["evidence"]
         if entry["run_id"] == run_id and "verdicts" in evidence:
-            told = {"model": model, "run": run_id, "metrics": evidence["metrics"], "verdicts": evidence["verdicts"]}
-            rows = (verdict["evidence"].get("rows") for verdict in evidence["verdicts"])
-            return told | {"rows": next((count for count in rows if count is not None), None)}
+            verdicts = [Verdict.model_validate(plain) for plain in evidence["verdicts"]]
+            return evaluation_record(model, evidence["metrics"], verdicts, run=run_id)
     raise LifecycleError(f"{model}: the ledger's newest {_NEWEST} gate entries hold no evaluation of run {run_id!r}")
 
 
@@ -89,12 +85,3 @@ def _head(told: dict[str, Any]) -> str:
     if "run" in told:
         return f"{told['model']}, train run {told['run']}"
     return f"{told['model']} version {told['version']} on {told['rows']} rows from {told['from']} to {told['to']}"
-
-
-def _write(path: Path, plain: dict[str, Any]) -> None:
-    from include.lifecycle.storage import write_whole
-
-    try:
-        write_whole(path, json.dumps(plain, indent=1) + "\n")
-    except OSError as problem:
-        raise LifecycleError(f"--metrics-file {path} cannot be written: {problem}") from problem

@@ -6,18 +6,19 @@ import argparse
 import json
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from include.lifecycle.commands.outcomes import NO, OK
+from include.lifecycle.commands.outcomes import NO, OK, evaluation_record, write_record
 from include.lifecycle.commands.source_option import add_source_option, source_of
-from include.lifecycle.errors import TrainingRefusedError
+from include.lifecycle.errors import LifecycleError, TrainingRefusedError
 from include.lifecycle.loading import load_model
 from include.lifecycle.units import parse_duration
 from include.settings import Settings
 
 if TYPE_CHECKING:
-    from include.lifecycle.results import RegisteredVersion
+    from include.lifecycle.results import Evaluation, RegisteredVersion
     from include.lifecycle.spec import ModelSpec
 
 _ENDS = "Exit code 0: started (with --wait or --local: it may be rolled out), 1: refused, or the gates say no, 2: an error."
@@ -38,6 +39,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--run-id", help="id of the run: the same id again starts nothing new")
     parser.add_argument("--local", action="store_true", help="without Airflow, in plain processes of this machine")
     add_source_option(parser)
+    parser.add_argument("--metrics-file", type=Path, metavar="FILE", help="write metrics and verdicts there, for check-quality")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=run)
 
@@ -46,6 +48,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Train, and say what came of it."""
     from include.lifecycle.training.conf import read_conf
 
+    if arguments.metrics_file and not (arguments.wait or arguments.local):
+        raise LifecycleError("--metrics-file is written when the training has ended: say --wait or --local")
     spec = load_model(arguments.model, settings=settings)
     said = {name: getattr(arguments, name) for name in ("reason", "method", "trials")}
     conf = {name: value for name, value in said.items() if value} | ({"force": True} if arguments.force else {})
@@ -68,8 +72,8 @@ def _train_in_airflow(arguments: argparse.Namespace, settings: Settings, spec: M
         if not arguments.wait:
             print(json.dumps({"model": spec.name, "dag_id": dag_id, "run_id": run_id}) if arguments.json else f"started {run_id}")
             return OK
-        registered = follow(api, dag_id, run_id, timeout=arguments.timeout, poll=_POLL, tell=_tell)
-    return _conclude(arguments, run_id, registered)
+        judged, registered = follow(api, dag_id, run_id, timeout=arguments.timeout, poll=_POLL, tell=_tell)
+    return _conclude(arguments, run_id, judged, registered)
 
 
 def _train_here(arguments: argparse.Namespace, settings: Settings, spec: ModelSpec, conf: dict[str, Any]) -> int:
@@ -81,15 +85,18 @@ def _train_here(arguments: argparse.Namespace, settings: Settings, spec: ModelSp
         training = LocalTraining(spec, rt, source_of(arguments, spec, settings))
         if arguments.run_id:
             training.run_id = arguments.run_id
-        _, registered = training.train(conf)
+        judged, registered = training.train(conf)
     finally:
         rt.engine.dispose()
     _tell(", ".join(f"{task} {seconds:.1f} s" for task, seconds in training.seconds.items()))
-    return _conclude(arguments, training.run_id, registered)
+    return _conclude(arguments, training.run_id, judged, registered)
 
 
-def _conclude(arguments: argparse.Namespace, run_id: str, registered: RegisteredVersion) -> int:
+def _conclude(arguments: argparse.Namespace, run_id: str, judged: Evaluation, registered: RegisteredVersion) -> int:
     deployable = registered.candidate_id is not None
+    if arguments.metrics_file:
+        told = {"version": registered.version, "run": run_id}
+        write_record(arguments.metrics_file, evaluation_record(registered.model, judged.metrics, judged.verdicts, **told))
     if arguments.json:
         print(json.dumps(registered.model_dump(mode="json") | {"train_run": run_id, "deployable": deployable}))
     else:

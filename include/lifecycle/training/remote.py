@@ -9,13 +9,13 @@ from typing import Any
 
 from include.lifecycle.airflow_api import AirflowApi
 from include.lifecycle.errors import LifecycleError, SourceUnavailableError, TrainingRefusedError
-from include.lifecycle.results import RegisteredVersion
+from include.lifecycle.results import Evaluation, RegisteredVersion
 
 _ENDED = ("success", "failed")
 _BAD = ("failed", "upstream_failed")
 _ACTIVE = ("queued", "running", "up_for_retry", "deferred")
 _PATIENCE = 120.0  # wall seconds that Airflow may be away while a run is followed
-_LAST, _FIRST = "register_model", "confirm_training"
+_FIRST, _JUDGE, _LAST = "confirm_training", "evaluate_model", "register_model"
 
 
 class TrainingFailedError(LifecycleError):
@@ -38,8 +38,8 @@ def start_training(api: AirflowApi, model: str, conf: dict[str, Any], run_id: st
 
 def follow(
     api: AirflowApi, dag_id: str, run_id: str, *, timeout: timedelta, poll: float, tell: Callable[[str], None]
-) -> RegisteredVersion:
-    """Wait for the run's end and return what it registered; `tell` hears each change of the active tasks.
+) -> tuple[Evaluation, RegisteredVersion]:
+    """Wait for the run's end and return what its gates said and what it registered; `tell` hears each change of the active tasks.
 
     Raises:
         TrainingRefusedError: confirm_training skipped the run; the message holds its reason.
@@ -66,7 +66,9 @@ def follow(
         time.sleep(poll)
 
 
-def _outcome(api: AirflowApi, dag_id: str, run_id: str, state: str, tasks: list[dict[str, Any]]) -> RegisteredVersion:
+def _outcome(
+    api: AirflowApi, dag_id: str, run_id: str, state: str, tasks: list[dict[str, Any]]
+) -> tuple[Evaluation, RegisteredVersion]:
     by_name = {task["task_id"]: task for task in tasks}
     if state == "failed":
         failed = [task for task in tasks if task["state"] in _BAD]
@@ -75,7 +77,8 @@ def _outcome(api: AirflowApi, dag_id: str, run_id: str, state: str, tasks: list[
         log = f"\n{api.log_end(dag_id, run_id, first)}" if first else ""
         raise TrainingFailedError(f"{dag_id} run {run_id} failed: {named}{log}")
     if by_name.get(_LAST, {}).get("state") == "success":
-        return RegisteredVersion.model_validate(api.result(dag_id, run_id, _LAST))
+        judged, registered = (api.result(dag_id, run_id, task) for task in (_JUDGE, _LAST))
+        return Evaluation.model_validate(judged), RegisteredVersion.model_validate(registered)
     skipped = by_name.get(_FIRST)
     reason = f": {api.log_end(dag_id, run_id, skipped, lines=3)}" if skipped and skipped["state"] == "skipped" else ""
     raise TrainingRefusedError(f"{dag_id} run {run_id} trained nothing{reason}")
