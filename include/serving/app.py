@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import orjson
 
 from include.serving.engines import Engine
 from include.serving.metrics import ServerMetrics
+from include.serving.outputs import Predicted, output_metadata, output_tensors, predicted
 from include.serving.prediction_log import Answer, PredictionLog
 from include.serving.protocol import InferenceRequest, RequestSchema
 from include.serving.tensor_checks import RequestRefusedError
@@ -122,14 +122,14 @@ class ModelApp:
         body = await self._body(receive)
         started = perf_counter()
         request = self._schema.parse(body)
-        predictions = await self._predict(request)
+        found = await self._predict(request)
         request_id, assigned, headers = _identity(scope, request.id, self._version)
         unknown = self._schema.unknown_categories(request.columns)
         answer: dict[str, Any] = {
             "model_name": self._spec.model,
             "model_version": self._version,
             "id": request.id or request_id,
-            "outputs": [{"name": "prediction", "datatype": "FP64", "shape": [request.rows], "data": predictions}],
+            "outputs": output_tensors(found, request.outputs),
         }
         if unknown:
             answer["parameters"] = {"unknown_categories": ",".join(unknown)}
@@ -139,21 +139,17 @@ class ModelApp:
         milliseconds, columns = round(seconds * 1000, 4), request.columns
         at = datetime.now(UTC)
         self._log.append(
-            Answer(request_id, assigned, at, milliseconds, columns, predictions, request.keys, request.event_times),
+            Answer(request_id, assigned, at, milliseconds, columns, found, request.keys, request.event_times),
         )
         return reply
 
-    async def _predict(self, request: InferenceRequest) -> list[float]:
+    async def _predict(self, request: InferenceRequest) -> Predicted:
         if self._engine.blocking or request.rows > _INLINE_ROWS:
             loop = asyncio.get_running_loop()
             result = await loop.run_in_executor(self._pool, self._engine.predict, request.columns, request.rows)
         else:
             result = self._engine.predict(request.columns, request.rows)
-        predictions: list[float] = result.tolist()
-        for row, value in enumerate(predictions):
-            if not math.isfinite(value):
-                raise ArithmeticError(f"the model gave {value} for row {row}")
-        return predictions
+        return predicted(self._spec, result)
 
     def _count(self, rows: int, seconds: float, unknown: dict[str, int]) -> None:
         self._metrics.predictions.inc(rows)
@@ -185,7 +181,7 @@ def _static_replies(spec: ServingSpec) -> dict[str, bytes]:
         "versions": [str(spec.version)],
         "platform": _PLATFORMS[spec.engine],
         "inputs": tensors,
-        "outputs": [{"name": "prediction", "datatype": "FP64", "shape": [-1]}],
+        "outputs": output_metadata(spec),
     }
     ready = {"name": spec.model, "ready": True}
     replies: dict[str, Any] = {

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from include.serving.outputs import MULTICLASS
 from include.serving.version_folder import MISSING_CATEGORY, MODEL_FILES, ServingSpec, VersionFolderInvalidError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Columns = dict[str, list[Any]]
-SERVED_TASKS = ("binary_classification", "regression")
+SERVED_TASKS = ("binary_classification", MULTICLASS, "regression")
 
 
 class Engine(Protocol):
@@ -25,7 +26,8 @@ class Engine(Protocol):
     blocking: bool
 
     def predict(self, columns: Columns, rows: int) -> NDArray[np.float64]:
-        """Predictions [rows]: P(target = 1) for binary classification, the value for regression. None in a column is a null."""
+        """Predictions: P(target = 1) [rows] for binary classification, the value [rows] for regression, probabilities
+        [rows, classes] for multiclass. None in a column is a null."""
         ...
 
 
@@ -41,9 +43,12 @@ def load_engine(folder: Path, spec: ServingSpec) -> Engine:
         raise VersionFolderInvalidError(f"{path} is missing; engine {spec.engine} needs it")
     engine: Engine = OnnxEngine(path, spec) if spec.engine == "onnx" else SklearnEngine(path, spec)
     try:
-        engine.predict({column.name: [None] for column in spec.inputs}, 1)
+        answer = engine.predict({column.name: [None] for column in spec.inputs}, 1)
     except Exception as problem:
         raise VersionFolderInvalidError(f"{path} does not answer a row of nulls: {problem}") from problem
+    wanted = (1, len(spec.classes)) if spec.task == MULTICLASS else (1,)
+    if answer.shape != wanted:
+        raise VersionFolderInvalidError(f"{path} answers one row with shape {answer.shape}; task {spec.task} needs {wanted}")
     return engine
 
 
@@ -73,9 +78,10 @@ class OnnxEngine:
         _check_onnx_inputs(path, self._inputs, spec)
         self._output = _onnx_output(path, self._session, spec)
         self._column = _positive(spec) if spec.task == "binary_classification" else 0
+        self._whole = spec.task == MULTICLASS
 
     def predict(self, columns: Columns, rows: int) -> NDArray[np.float64]:
-        """Predictions [rows]; nulls are fed as NaN and as the category `missing`."""
+        """See Engine.predict; nulls are fed as NaN and as the category `missing`."""
         feed: dict[str, Any] = {}
         for name, kind in self._inputs:
             values = columns[name]
@@ -86,6 +92,8 @@ class OnnxEngine:
                 feed[name] = np.array(values, dtype=self._dtypes[kind]).reshape(rows, 1)
         result = self._session.run([self._output], feed)[0]
         flat = result.reshape(rows, -1)
+        if self._whole:
+            return np.asarray(flat, dtype=np.float64)
         return np.asarray(flat[:, min(self._column, flat.shape[1] - 1)], dtype=np.float64)
 
 
@@ -101,7 +109,7 @@ def _check_onnx_inputs(path: Path, inputs: list[tuple[str, str]], spec: ServingS
 
 def _onnx_output(path: Path, session: Any, spec: ServingSpec) -> str:
     floats = [item.name for item in session.get_outputs() if item.type in OnnxEngine._dtypes]
-    wanted = "probabilities" if spec.task == "binary_classification" else "variable"
+    wanted = "variable" if spec.task == "regression" else "probabilities"
     if wanted in floats or len(floats) == 1:
         return wanted if wanted in floats else str(floats[0])
     present = ", ".join(f"{item.name} {item.type}" for item in session.get_outputs())
@@ -117,15 +125,15 @@ class SklearnEngine:
         from include.serving.trusted_types import load_trusted
 
         self._model = load_trusted(path)
-        self._binary = spec.task == "binary_classification"
-        method = "predict_proba" if self._binary else "predict"
+        self._task = spec.task
+        method = "predict" if spec.task == "regression" else "predict_proba"
         if not hasattr(self._model, method):
             raise VersionFolderInvalidError(f"{path}: {type(self._model).__name__} has no {method}; task {spec.task} needs it")
         self._kinds = {column.name: column.kind for column in spec.inputs}
         self._column = _positive(spec)
 
     def predict(self, columns: Columns, rows: int) -> NDArray[np.float64]:
-        """Predictions [rows]; nulls are fed as NaN and as the category `missing`."""
+        """See Engine.predict; nulls are fed as NaN and as the category `missing`."""
         import pandas as pd
 
         frame = pd.DataFrame(
@@ -136,5 +144,7 @@ class SklearnEngine:
                 for name, kind in self._kinds.items()
             }
         )
-        result = self._model.predict_proba(frame)[:, self._column] if self._binary else self._model.predict(frame)
-        return np.asarray(result, dtype=np.float64).reshape(rows)
+        if self._task == "regression":
+            return np.asarray(self._model.predict(frame), dtype=np.float64).reshape(rows)
+        found = np.asarray(self._model.predict_proba(frame), dtype=np.float64)
+        return found if self._task == MULTICLASS else found[:, self._column]

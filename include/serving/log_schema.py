@@ -31,6 +31,8 @@ LOG_COLUMNS = {
     "prediction": "DOUBLE",
     "latency_ms": "DOUBLE",
 }
+CLASS_COLUMNS = {"label": "VARCHAR", "probabilities": "DOUBLE[]"}
+"""Of multiclass models: `prediction` is the class's number, `label` its name, `probabilities` in the order of the classes."""
 FEATURES = "features"
 PROBE_PREFIX = "serving-check-"
 """Request ids of a rollout's serving check. They are logged like all, but are no traffic: readers leave them out."""
@@ -39,7 +41,8 @@ _READ_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class CompactedFile:
-    """One Parquet file: which segments it contains, its event times (ISO, inclusive) and its features with their DuckDB types."""
+    """One Parquet file: which segments it contains, its event times (ISO, inclusive), its features with their DuckDB types, and
+    which of CLASS_COLUMNS it has (none in files from before there were any)."""
 
     name: str
     segments: list[str]
@@ -47,6 +50,7 @@ class CompactedFile:
     event_time_min: str | None
     event_time_max: str | None
     features: dict[str, str] = field(default_factory=dict)
+    class_columns: list[str] = field(default_factory=list)
 
 
 def feature_column(name: str) -> str:
@@ -57,9 +61,9 @@ def feature_column(name: str) -> str:
 def json_columns(features: dict[str, str]) -> dict[str, str]:
     """The `columns=` schema of DuckDB's `read_json` for a segment with these features (name -> DuckDB type)."""
     if not features:
-        return dict(LOG_COLUMNS)
+        return LOG_COLUMNS | CLASS_COLUMNS
     fields = ", ".join(f"{quoted(name)} {kind}" for name, kind in features.items())
-    return {**LOG_COLUMNS, FEATURES: f"STRUCT({fields})"}
+    return LOG_COLUMNS | CLASS_COLUMNS | {FEATURES: f"STRUCT({fields})"}
 
 
 def feature_types(numeric: Sequence[str], categorical: Sequence[str]) -> dict[str, str]:
@@ -133,7 +137,7 @@ def predictions_relation(
     """All predictions with `since` <= event_time < `until`, one row per (request_id, row, model_version); the first logged wins.
 
     Golden requests of a serving check, which came past the gateway (PROBE_PREFIX, no assigned version), are left out.
-    Columns: LOG_COLUMNS, then `feature_column(name)` per feature, DOUBLE or VARCHAR; null where a row's version had none such.
+    Columns: LOG_COLUMNS, CLASS_COLUMNS, then `feature_column(name)` per feature (DOUBLE or VARCHAR); null where there is none.
     Segments are read now, into a temporary table; compacted files lazily, so that a query reads only the columns that it names.
     Times are TIMESTAMPTZ: fetch them by `.df()` or Arrow (`fetchall` would need pytz). Use it by `.create_view("predictions")` or
     by its Python name in `connection.sql`. Raises duckdb.IOException when files vanish again and again.
@@ -147,7 +151,7 @@ def predictions_relation(
         segments = read_segments_sql(live_segments(folder, compacted), features)
         table = f"log_segments_{uuid4().hex}"
         try:
-            flat = _flat(segments, dict.fromkeys(features), features, bounds)
+            flat = _flat(segments, list(features), features, bounds, list(CLASS_COLUMNS))
             connection.execute(f"CREATE TEMP TABLE {table} AS {flat}")
             break
         except duckdb.IOException:  # a segment was rotated or compacted between listing and reading: list again
@@ -174,9 +178,10 @@ def _utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _flat(source: str, present: dict[str, object], features: dict[str, str], bounds: str) -> str:
-    """Spread `features` into typed columns; a feature that the source does not hold is null."""
+def _flat(source: str, present: Sequence[str], features: dict[str, str], bounds: str, classes: Sequence[str] = ()) -> str:
+    """Spread `features` into typed columns; a feature that is not `present` in the source is null, as are class columns."""
     columns = [quoted(name) for name in LOG_COLUMNS]
+    columns += [quoted(name) if name in classes else f"NULL::{kind} AS {quoted(name)}" for name, kind in CLASS_COLUMNS.items()]
     for name, kind in features.items():
         value = f"TRY_CAST({FEATURES}.{quoted(name)} AS {kind})" if name in present else f"NULL::{kind}"
         columns.append(f"{value} AS {quoted(feature_column(name))}")
@@ -192,11 +197,15 @@ def _compacted_parts(
     until: datetime | None,
 ) -> list[str]:
     """One query per set of features that compacted files within the bounds share."""
-    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    groups: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
     for file in compacted:
         if file.rows and _overlaps(file, since, until):
-            groups.setdefault(tuple(sorted(file.features.items())), []).append(str(folder / PARQUET / file.name))
-    return [_flat(f"FROM read_parquet({literal(paths)})", dict(group), features, bounds) for group, paths in groups.items()]
+            shape = (tuple(file.class_columns), tuple(sorted(file.features.items())))
+            groups.setdefault(shape, []).append(str(folder / PARQUET / file.name))
+    return [
+        _flat(f"FROM read_parquet({literal(paths)})", [name for name, _ in held], features, bounds, classes)
+        for (classes, held), paths in groups.items()
+    ]
 
 
 def _overlaps(file: CompactedFile, since: datetime | None, until: datetime | None) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from include.serving.outputs import Predicted
 from include.serving.segment import Segment
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class Answer:
     logged_at: datetime
     latency_ms: float
     columns: dict[str, list[Any]]
-    predictions: list[float]
+    predicted: Predicted
     keys: list[str | None] | None = None
     event_times: list[str | None] | None = None
 
@@ -38,7 +39,8 @@ class Answer:
         """The JSONL lines; a row without event time happened when it was logged."""
         logged_at = self.logged_at.astimezone(UTC).isoformat(timespec="microseconds")
         names = tuple(self.columns)
-        features = zip(*self.columns.values(), strict=True) if names else ((),) * len(self.predictions)
+        told = self.predicted
+        features = zip(*self.columns.values(), strict=True) if names else ((),) * len(told.values)
         rows = (
             {
                 "request_id": self.request_id,
@@ -52,7 +54,9 @@ class Answer:
                 "latency_ms": self.latency_ms,
                 "features": dict(zip(names, values, strict=True)),
             }
-            for row, (prediction, values) in enumerate(zip(self.predictions, features, strict=True))
+            | ({"label": told.labels[row]} if told.labels else {})
+            | ({"probabilities": told.probabilities[row]} if told.probabilities else {})
+            for row, (prediction, values) in enumerate(zip(told.values, features, strict=True))
         )
         return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
 
@@ -93,7 +97,7 @@ class PredictionLog:
 
     def append(self, answer: Answer) -> None:
         """Take one answer, or count its rows as dropped when the buffer is full. Never blocks on the disk."""
-        rows = len(answer.predictions)
+        rows = len(answer.predicted.values)
         with self._lock:
             fits = self._waiting_rows + rows <= self._limits.buffer_rows
             if fits:
@@ -142,7 +146,7 @@ class PredictionLog:
             return answer.lines(self._version)
         except (TypeError, ValueError) as problem:
             logger.error("request %r cannot be logged: %s", answer.request_id, problem)
-            self._dropped(len(answer.predictions))
+            self._dropped(len(answer.predicted.values))
             return b""
 
     def _written(self, answers: int, rows: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from include.serving.outputs import output_names
 from include.serving.tensor_checks import (
     NUMERIC_DATATYPES,
     RequestRefusedError,
@@ -35,6 +36,7 @@ class InferenceRequest:
     id: str | None = None
     keys: list[str | None] | None = None
     event_times: list[str | None] | None = None
+    outputs: tuple[str, ...] = ("prediction",)
 
 
 @dataclass(frozen=True)
@@ -46,18 +48,21 @@ class RequestSchema:
     event_time: str
     max_rows: int
     known: dict[str, frozenset[str | None]] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ("prediction",)
 
     @classmethod
     def of(cls, spec: ServingSpec, max_rows: int) -> RequestSchema:
         """The schema of one version; a null is never an unknown category."""
         known = {column.name: frozenset((*column.known, None)) for column in spec.inputs if column.known is not None}
-        return cls({column.name: column for column in spec.inputs}, spec.key, spec.event_time, max_rows, known)
+        features = {column.name: column for column in spec.inputs}
+        return cls(features, spec.key, spec.event_time, max_rows, known, output_names(spec))
 
     def parse(self, body: bytes) -> InferenceRequest:
         """Check a request body; raise RequestRefusedError (400, or 413 for too many rows)."""
         tensors = _tensors(body)
         self._check_names(tensors)
-        request = InferenceRequest(rows=-1, columns={}, id=_request_id(tensors.body))
+        outputs = _wanted_outputs(tensors.body.get("outputs"), self.outputs)
+        request = InferenceRequest(rows=-1, columns={}, id=_request_id(tensors.body), outputs=outputs)
         for name, tensor in tensors.by_name.items():
             data = self._data(name, tensor)
             if request.rows not in (-1, len(data)):
@@ -143,18 +148,20 @@ def _tensors(body: bytes) -> _Tensors:
         if name in by_name:
             raise refused(f"input {name!r} is given twice")
         by_name[name] = tensor
-    _check_outputs(content.get("outputs"))
     return _Tensors(content, by_name)
 
 
-def _check_outputs(outputs: Any) -> None:
-    if outputs is None:
-        return
+def _wanted_outputs(outputs: Any, known: tuple[str, ...]) -> tuple[str, ...]:
+    """The output tensors that a request asks for by name; all of them when it asks for none."""
+    if not outputs and (outputs is None or isinstance(outputs, list)):
+        return known
     names = (
         [output.get("name") if isinstance(output, dict) else None for output in outputs] if isinstance(outputs, list) else [None]
     )
-    if any(name != "prediction" for name in names):
-        raise refused(f"outputs asks for {shown(outputs)}; allowed: [{{'name': 'prediction'}}] or nothing")
+    if any(name not in known for name in names):
+        allowed = ", ".join(f"{{'name': '{name}'}}" for name in known)
+        raise refused(f"outputs asks for {shown(outputs)}; allowed: [{allowed}] or nothing")
+    return tuple(names)
 
 
 def _request_id(body: dict[str, Any]) -> str | None:

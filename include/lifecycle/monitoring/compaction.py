@@ -20,6 +20,7 @@ from include.lifecycle.runtime import Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.storage import write_whole
 from include.serving.log_schema import (
+    CLASS_COLUMNS,
     CLOSED,
     MANIFEST,
     OPEN,
@@ -130,7 +131,7 @@ def write_parquet(folder: Path, segments: Sequence[Path], types: dict[str, str])
         connection.execute(f"COPY ({rows}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 50000)")
         count, first, last = _extent(connection, temporary)
     temporary.rename(base / name)
-    return CompactedFile(name, [path.name for path in segments], count, first, last, features)
+    return CompactedFile(name, [path.name for path in segments], count, first, last, features, list(CLASS_COLUMNS))
 
 
 def _features(connection: duckdb.DuckDBPyConnection, segments: Sequence[Path], types: dict[str, str]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -177,3 +178,24 @@ def test_two_at_once_are_refused(runtime: Runtime, spec: ModelSpec, folder: Path
         with pytest.raises(SourceUnavailableError, match="another compaction"):
             compact_predictions(runtime, spec, now=NOW)
     assert compact_predictions(runtime, spec, now=NOW).rows == 5
+
+
+def test_class_columns_survive_and_files_from_before_they_existed_are_read(
+    runtime: Runtime, spec: ModelSpec, folder: Path
+) -> None:
+    segment(folder, "3-1-1.jsonl", line(1))
+    compact_predictions(runtime, spec, now=NOW)
+    (old,) = read_manifest(folder)
+    path = folder / "parquet" / old.name
+    plain = duckdb.sql(f"SELECT * EXCLUDE (label, probabilities) FROM read_parquet('{path}')")
+    plain.write_parquet(str(path.with_suffix(".new")))
+    path.with_suffix(".new").replace(path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["files"][0]["class_columns"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    segment(folder, "3-2-1.jsonl", line(2, prediction=1.0, label="late", probabilities=[0.25, 0.75]))
+    compact_predictions(runtime, spec, now=NOW)
+    with duckdb.connect() as connection:
+        predictions_relation(connection, folder, ["distance"], ["carrier"]).create_view("predictions")
+        found = connection.sql("SELECT request_id, label, probabilities FROM predictions ORDER BY 1").fetchall()
+    assert found == [("r1", None, None), ("r2", "late", [0.25, 0.75])]

@@ -53,8 +53,16 @@ def test_a_model_with_other_inputs_is_refused(onnx_folder: tuple[Path, str]) -> 
 
 
 def test_a_task_that_is_not_served_is_refused(onnx_folder: tuple[Path, str]) -> None:
-    with pytest.raises(VersionFolderInvalidError, match="task multiclass_classification is not served"):
-        load_engine(onnx_folder[0], replace(serving_spec(), task="multiclass_classification"))
+    with pytest.raises(VersionFolderInvalidError, match="task clustering is not served"):
+        load_engine(onnx_folder[0], replace(serving_spec(), task="clustering"))
+
+
+@pytest.mark.parametrize("engine", ["onnx", "sklearn"])
+def test_a_model_of_other_classes_is_refused(engine: str, request: pytest.FixtureRequest) -> None:
+    folder, _ = request.getfixturevalue(f"{engine}_folder")
+    spec = replace(serving_spec(engine), task="multiclass_classification", classes=("early", "late", "on time"))
+    with pytest.raises(VersionFolderInvalidError, match=r"shape \(1, 2\); task multiclass_classification needs \(1, 3\)"):
+        load_engine(folder, spec)
 
 
 def test_no_model_file(tmp_path: Path) -> None:

@@ -60,11 +60,18 @@ def test_golden_requests_of_a_serving_check_are_no_traffic(tmp_path: Path) -> No
 def test_columns_and_types(tmp_path: Path) -> None:
     segment(tmp_path, "3-1-1.jsonl", line(1, assigned_version=4))
     table = read(tmp_path)
-    assert table.columns.tolist()[:9] == list(json_columns({}))
-    assert table.columns.tolist()[9:] == [feature_column("distance"), feature_column("carrier")]
+    assert table.columns.tolist() == [*json_columns({}), feature_column("distance"), feature_column("carrier")]
     (row,) = table.to_dict("records")
     assert row["event_time"] == pd.Timestamp(START + timedelta(minutes=1))
     assert (row["feature_distance"], row["feature_carrier"], row["assigned_version"]) == (1.0, "AA", 4)
+
+
+def test_a_multiclass_line_tells_class_and_probabilities_and_other_lines_do_not(tmp_path: Path) -> None:
+    segment(tmp_path, "3-1-1.jsonl", line(1, prediction=2.0, label="late", probabilities=[0.1, 0.2, 0.7]), line(2))
+    told, plain = read(tmp_path).to_dict("records")
+    assert (told["label"], list(told["probabilities"])) == ("late", [0.1, 0.2, 0.7])
+    assert pd.isna(plain["label"])
+    assert plain["probabilities"] is None or pd.isna(plain["probabilities"])
 
 
 def test_an_empty_log_has_the_columns(tmp_path: Path) -> None:

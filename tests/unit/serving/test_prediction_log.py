@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from include.serving.outputs import Predicted
 from include.serving.prediction_log import Answer, LogLimits, PredictionLog
 from include.serving.segment import Segment, is_abandoned
 from tests.unit.serving.running import eventually
@@ -20,7 +21,10 @@ AT = datetime(2013, 8, 1, 6, 0, 0, 1234, tzinfo=UTC)
 
 
 def answer(name: str = "a", **changes: Any) -> Answer:
-    values: dict[str, Any] = {"columns": {"distance": [1.5, None], "carrier": ["AA", None]}, "predictions": [0.25, 0.5]} | changes
+    values: dict[str, Any] = {
+        "columns": {"distance": [1.5, None], "carrier": ["AA", None]},
+        "predicted": Predicted([0.25, 0.5]),
+    } | changes
     return Answer(name, 2, AT, 0.3, **values)
 
 
@@ -139,7 +143,7 @@ def test_a_write_that_fails_half_way_leaves_whole_lines(kept: Kept, small_files:
     log = kept.open()
     log.append(answer("first"))
     assert eventually(lambda: len(lines(kept.folder)) == 2)
-    big = answer("big", columns={"carrier": ["x" * 900] * 1500}, predictions=[0.5] * 1500)
+    big = answer("big", columns={"carrier": ["x" * 900] * 1500}, predicted=Predicted([0.5] * 1500))
     log.append(big)
     assert eventually(lambda: log.failing)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
