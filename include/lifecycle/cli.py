@@ -20,6 +20,7 @@ from include.lifecycle.commands import (
     lint,
     log_model,
     new,
+    replay,
     restore,
     schema,
     should_retrain,
@@ -44,6 +45,7 @@ COMMANDS = (
     check_quality,
     log_model,
     export,
+    replay,
 )
 
 

@@ -14,7 +14,7 @@ from airflow.sdk.definitions.asset import Asset, AssetAlias
 from include.lifecycle.loading import load_model, model_names
 from tests.dags.conftest import ROOT
 
-PLATFORM = {"monitor_hourly", "decide", "rollback", "retire", "upkeep"}
+PLATFORM = {"monitor_hourly", "decide", "rollback", "replay", "retire", "upkeep"}
 
 
 @pytest.fixture(scope="module")

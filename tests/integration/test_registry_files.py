@@ -1,4 +1,4 @@
-"""Every file of a version is under its digest: a flipped byte is refused at each place that loads; cards and exports are right."""
+"""Every file of a version is under its digest: a flipped byte is refused wherever it would be loaded; cards, exports."""
 
 from __future__ import annotations
 
@@ -153,7 +153,8 @@ def test_exports_are_named_after_their_source_and_checked(lab: Lab, tmp_path: Pa
 
 
 def test_a_quantised_copy_without_gain_is_refused(make_runtime, mlflow_server, tmp_path: Path, capsys) -> None:
-    quantise = {"enabled": True, "metric_loss": 0.0, "calibration_loss": 0.0, "largest_difference": 0.0, "size_gain": 0.0, "rows": 100}
+    limits = dict.fromkeys(("metric_loss", "calibration_loss", "largest_difference", "size_gain"), 0.0)
+    quantise = {"enabled": True, "rows": 100, **limits}
     spec = lab_spec(f"flights_{uuid4().hex[:8]}", export={"quantise": quantise})
     lab = Lab(make_runtime(MODELOPS_MLFLOW_URL=mlflow_server), spec)
     lab.whole("manual__1", "logistic_regression", **SMALL)

@@ -1,10 +1,11 @@
-"""Registry stages: register what was evaluated, retire what nobody needs."""
+"""Registry stages: register what was evaluated, retire what nobody needs, replay what was registered."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
 from include.lifecycle.results import (
@@ -16,10 +17,11 @@ from include.lifecycle.results import (
     TrainedModel,
     TrainingOrder,
 )
-from include.lifecycle.runtime import RunContext, Runtime
+from include.lifecycle.runtime import RunContext, Runtime, runtime
 from include.lifecycle.spec import ModelSpec
+from include.lifecycle.verdicts import Outcome
 from modelops.assets import WAKE_UPS, candidate, wake
-from modelops.operators.base import LifecycleOperator
+from modelops.operators.base import LifecycleOperator, airflow_errors, run_context
 
 
 class RegisterModelOperator(LifecycleOperator):
@@ -69,3 +71,35 @@ class RetireVersionsOperator(LifecycleOperator):
         from include.lifecycle.registry.retirement import retire_versions
 
         return retire_versions(spec, rt, run)
+
+
+class ReplayVersionOperator(BaseOperator):
+    """Make a version again from its record and its snapshot and compare the metrics; fails when they differ.
+
+    It goes by the settings recorded with the version: the model's YAML of today is not asked, and may be gone.
+
+    :param model: Name of the model. (templated)
+    :param version: Number of the version. (templated)
+    :param tune: Whether the study is run again, too. (templated)
+    """
+
+    template_fields: Sequence[str] = ("model", "version", "tune")
+    ui_color = LifecycleOperator.ui_color
+
+    def __init__(self, *, model: str, version: int | str, tune: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model = model
+        self.version = version
+        self.tune = tune
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Replay; the report becomes the XCom."""
+        from include.lifecycle.errors import GateFailedError
+        from include.lifecycle.registry.replay import Replay, replay_version
+
+        with airflow_errors():
+            asked = Replay(self.model, int(self.version), tune=str(self.tune).lower() == "true")
+            report = replay_version(runtime(), run_context(self.model, context), asked)
+            if report.outcome is Outcome.FAIL:
+                raise GateFailedError(f"replay of {self.model} version {self.version} failed: {report.reason}")
+        return report.model_dump(mode="json")

@@ -1,0 +1,105 @@
+"""Replay on a real MLflow and a real snapshot: the same numbers again, and honest words when they are not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from include.lifecycle.cli import main
+from include.lifecycle.data.preparation import prepare_data
+from include.lifecycle.data.snapshot import snapshot_data
+from include.lifecycle.registry import replay as replaying
+from include.lifecycle.registry.artefacts import fetch_version
+from include.lifecycle.registry.client import aliases_of, versions_of
+from include.lifecycle.registry.record import read_record
+from include.lifecycle.registry.replay import Replay, recorded_spec, replay_version
+from include.lifecycle.results import FetchedData
+from include.lifecycle.verdicts import Outcome
+from tests.integration.registry_lab import START, Lab, flights, lab_spec
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def lab(make_runtime, mlflow_server) -> Lab:
+    lab = Lab(make_runtime(MODELOPS_MLFLOW_URL=mlflow_server), lab_spec(f"flights_{uuid4().hex[:8]}"))
+    train(lab, "hist_gradient_boosting")
+    return lab
+
+
+def train(lab: Lab, algorithm: str) -> None:
+    """One version from a fetched file: snapshot, split, fit, evaluation, registration, as a train Dag does it."""
+    file = lab.run("fetch_data").folder(lab.rt.storage) / "data.parquet"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = flights(START, 40, 60, seed=3)
+    rows.to_parquet(file, index=False)
+    fetched = FetchedData(path=file, rows=len(rows), rows_in_window=len(rows), columns=list(rows.columns), seconds=0.0)
+    snapshot = snapshot_data(lab.spec, lab.rt, lab.run("snapshot_data"), fetched)
+    prepared = prepare_data(lab.spec, lab.rt, lab.run("prepare_data"), lab.order(), fetched)
+    trained = lab.fit(prepared, algorithm)
+    lab.register(prepared, trained, lab.evaluate(prepared, trained), snapshot)
+
+
+def test_a_replay_gives_the_same_numbers_and_changes_nothing(lab: Lab, capsys) -> None:
+    assert main(["replay", lab.spec.name, "1", "--json"], settings=lab.rt.settings) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["outcome"], report["data"], report["chosen"], report["environment"]) == ("pass", {}, {}, {})
+    assert {"roc_auc", "brier_score"} <= set(report["metrics"])
+    assert all(abs(new - old) <= 1e-9 for old, new in report["metrics"].values())
+    assert [int(one.version) for one in versions_of(lab.rt, lab.spec.name)] == [1]
+    assert aliases_of(lab.rt, lab.spec.name) == {}
+    (row,) = lab.rt.ledger.read(lab.spec.name, kind="replay")
+    assert (row["verdict"], row["version_before"], row["act"]) == ("pass", 1, "replay 1")
+    written = Path(row["evidence"]["report"])
+    assert json.loads(written.read_text())["outcome"] == "pass"
+    assert "agree within 1e-09" in written.with_suffix(".md").read_text()
+    assert main(["replay", lab.spec.name, "1"], settings=lab.rt.settings) == 0
+    assert "version 1: pass" in capsys.readouterr().out
+
+
+def test_other_numbers_fail_here_and_tell_nothing_elsewhere(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = lab.run("replay")
+    real = replaying.task_metrics
+
+    def shifted(*arguments):
+        return {name: value + 1e-6 for name, value in real(*arguments).items()}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replaying, "task_metrics", shifted)
+        failed = replay_version(lab.rt, context, Replay(lab.spec.name, 1))
+        assert (failed.outcome, "same environment" in failed.reason) == (Outcome.FAIL, True)
+        elsewhere = replace(lab.rt.settings, home=Path("/nonexistent"))
+        told = replay_version(replace(lab.rt, settings=elsewhere), replace(context, run_id="other"), Replay(lab.spec.name, 1))
+        assert told.outcome is Outcome.INCONCLUSIVE
+        assert {"git_revision", "lock_digest"} <= set(told.environment)
+    verdicts = [row["verdict"] for row in lab.rt.ledger.read(lab.spec.name, kind="replay")]
+    assert verdicts == ["inconclusive", "fail"]
+
+
+def test_a_lost_snapshot_is_an_error_and_no_verdict(lab: Lab, capsys) -> None:
+    import shutil
+
+    shutil.rmtree(lab.rt.storage.snapshot_remote)
+    assert main(["replay", lab.spec.name, "1"], settings=lab.rt.settings) == 2
+    assert "cannot be restored" in capsys.readouterr().err
+    assert lab.rt.ledger.read(lab.spec.name, kind="replay") == []
+
+
+def test_keys_that_are_newer_than_a_version_get_their_defaults(lab: Lab, tmp_path: Path) -> None:
+    record = read_record(fetch_version(lab.rt, lab.spec.name, 1, tmp_path / "whole"))
+    assert recorded_spec(record, lab.rt.settings) == lab.spec
+    older = {name: value for name, value in record.spec.items() if name != "export"}
+    older["retention"] = {"keep_versions": 3}
+    read = recorded_spec(record.model_copy(update={"spec": older}), lab.rt.settings)
+    assert (read.retention.keep_versions, read.retention.retire_after) == (3, timedelta(days=7))
+    assert read.export == lab.spec.export
+
+
+def test_a_study_is_run_again_only_where_it_can_be(lab: Lab, capsys) -> None:
+    assert main(["replay", lab.spec.name, "1", "--tune"], settings=lab.rt.settings) == 2
+    assert "tuning with 2 workers cannot be repeated" in capsys.readouterr().err
