@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -47,11 +47,20 @@ class FetchedData(StageResult):
 
 
 class ValidatedData(StageResult):
-    """Outcome of the data checks; `report` is a JSON file with every expectation's result."""
+    """Outcome of the data checks. `clean` is the table without bad rows: the only one that is kept and trained on.
+
+    `quarantined` rows lie in `quarantine`, counted by reason; `report` (JSON) and `page` (HTML) tell every check.
+    """
 
     verdict: Verdict
     expectations: int
     report: Path
+    model: str
+    page: Path
+    clean: FetchedData
+    quarantined: int = 0
+    reasons: dict[str, int] = {}
+    quarantine: Path | None = None
 
 
 class Snapshot(StageResult):
@@ -83,6 +92,9 @@ class StudyPlan(StageResult):
     parent_run_id: str
     workers: int
     trials: int
+    method: Literal["full", "incremental", "entry_point"] = "full"
+    base_version: int | None = None  # the champion that an incremental training starts from
+    notes: list[str] = []
 
 
 class TunedStudy(StageResult):
@@ -93,6 +105,7 @@ class TunedStudy(StageResult):
     trials: int
     best_value: float | None  # None while no trial of the study is complete
     best_params: dict[str, Any]
+    reason: str = ""  # why this worker stopped: trials, timeout, no_improvement; or why there was nothing to tune
 
 
 class TrainedModel(StageResult):
@@ -104,6 +117,9 @@ class TrainedModel(StageResult):
     params: dict[str, Any]
     run_id: str
     seconds: float
+    method: Literal["full", "incremental", "entry_point"] = "full"
+    base_version: int | None = None  # the version that an incremental training started from
+    tags: dict[str, str] = {}  # what registration puts on the version besides its own tags
 
 
 class Evaluation(StageResult):
@@ -173,10 +189,12 @@ class MonitoredModel(StageResult):
 
 
 class Decisions(StageResult):
-    """What `decide` concluded: models for which a training was requested, and the ledger ids of all decisions."""
+    """What `decide` concluded: models for which a training was requested, the ledger ids of all decisions, and the questions
+    ({id, model, kind}) that nobody was asked yet."""
 
     training_requested: list[str]
     ledger_ids: list[int]
+    questions: list[dict[str, Any]] = []
 
 
 class Retirement(StageResult):

@@ -66,10 +66,14 @@ def _lines(preview: Preview, spec: ModelSpec) -> list[str]:
 
 def _facts(preview: Preview, spec: ModelSpec) -> list[tuple[str, str]]:
     """The state that the decision rests on, one named fact a line; what is not the case is left out."""
-    from include.lifecycle.decisions.policy import RESPENT, cooldown_until
+    from include.lifecycle.decisions.policy import cooldown_until
 
     state, until = preview.state, cooldown_until(preview.state, spec)
-    spent = [f"{cause} until its effect is {effect * RESPENT:.3g}" for cause, effect in sorted(state.spent.items())]
+    factor = spec.retraining.spent_until_grown
+    spent, declined = (
+        "; ".join(f"{cause} until its effect is {effect * factor:.3g}" for cause, effect in sorted(effects.items()))
+        for effects in (state.spent, state.declined)
+    )
     facts = [
         ("mode", spec.retraining.mode),
         ("champion", f"version {state.champion}" if state.champion is not None else "none"),
@@ -79,7 +83,9 @@ def _facts(preview: Preview, spec: ModelSpec) -> list[tuple[str, str]]:
         ("fruitless trainings", str(state.fruitless) if state.fruitless else ""),
         ("open request", state.open_request or ""),
         ("open rollout", state.open_rollout or ""),
-        ("spent", "; ".join(spent)),
+        ("stopped", state.stopped or ""),
+        ("spent", spent),
+        ("declined", declined),
     ]
     return [(name, value) for name, value in facts if value]
 

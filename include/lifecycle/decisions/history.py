@@ -8,12 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
-from include.lifecycle.decisions.policy import RetrainingState, SignalView
+from include.lifecycle.decisions.automation import stopped
+from include.lifecycle.decisions.questions import declined_effects
+from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView
 from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.tables import candidates, desired_traffic, rollouts, signals, training_requests
 from include.lifecycle.training.permission import trainings_in_month
 
-_UNFINISHED = ("open", "claimed")
+_UNFINISHED = ("awaiting", "open", "claimed")
 _LOOK_BACK = 10
 
 
@@ -42,15 +44,18 @@ def read_state(connection: Connection, model: str, opened: Sequence[SignalView],
     """The model's state, as far as it bears on these open signals; read it under the lock, or in one snapshot of the database."""
     requests = training_requests.c
     asked = select(func.max(requests.requested_at)).where(requests.model == model, requests.state != "refused")
+    versions = {signal.cause: signal.version for signal in opened}
     serving = select(desired_traffic.c.champion).where(desired_traffic.c.model == model)
     return RetrainingState(
         last_request_at=connection.execute(asked).scalar(),
         trainings_this_month=trainings_in_month(connection, model, now),
         fruitless=_fruitless(connection, model),
-        spent=_spent(connection, model, {signal.cause: signal.version for signal in opened}),
+        spent=_spent(connection, model, versions),
+        declined=declined_effects(connection, model, versions),
         champion=connection.execute(serving).scalar(),
         open_request=_open_request(connection, model),
         open_rollout=_open_rollout(connection, model),
+        stopped=stopped(connection, model),
     )
 
 
@@ -58,7 +63,9 @@ def _open_request(connection: Connection, model: str) -> str | None:
     requests = training_requests.c
     query = select(requests.id, requests.state).where(requests.model == model, requests.state.in_(_UNFINISHED)).limit(1)
     row = connection.execute(query).first()
-    return None if row is None else f"training request {row.id} is {row.state}"
+    if row is None:
+        return None
+    return f"training request {row.id} {'waits for approval' if row.state == 'awaiting' else f'is {row.state}'}"
 
 
 def _open_rollout(connection: Connection, model: str) -> str | None:

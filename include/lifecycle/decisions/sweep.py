@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.results import StageResult
@@ -21,16 +21,18 @@ class Unclaimed(StageResult):
 def unclaimed(rt: Runtime) -> Unclaimed:
     """Find what nobody took. A row that somebody is about to take may be among it: waking twice does no harm.
 
-    Open signals are all named, also decided ones: a refusal holds only until its reason is gone.
+    A request that a freeze or the daily window keeps waiting is left out until then (an hour at most). Open signals are all
+    named, also decided ones: a refusal holds only until its reason is gone.
     """
+    due = training_requests.c.not_before
     with transaction(rt.engine) as connection:
         return Unclaimed(
-            training=_models(connection, training_requests),
+            training=_models(connection, training_requests, due.is_(None) | (due <= rt.clock.now())),
             candidates=_models(connection, candidates),
             signals=_models(connection, signals),
         )
 
 
-def _models(connection: Connection, table: Table) -> list[str]:
-    query = select(table.c.model).where(table.c.state == "open").distinct().order_by(table.c.model)
+def _models(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> list[str]:
+    query = select(table.c.model).where(table.c.state == "open", *conditions).distinct().order_by(table.c.model)
     return list(connection.execute(query).scalars())

@@ -119,7 +119,7 @@ def _in_training(connection: Connection, model: str, version: int) -> set[str]:
     joined = signals.join(training_requests, signals.c.training_request_id == training_requests.c.id)
     query = select(signals.c.cause).select_from(joined)
     query = query.where(signals.c.model == model, signals.c.version == version, signals.c.state == "accepted")
-    return set(connection.execute(query.where(training_requests.c.state.in_(("open", "claimed")))).scalars())
+    return set(connection.execute(query.where(training_requests.c.state.in_(("awaiting", "open", "claimed")))).scalars())
 
 
 def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing | None) -> tuple[str, str] | None:

@@ -22,7 +22,7 @@ class RetrainingSection(Section):
     """When a signal becomes a training."""
 
     mode: Literal["off", "suggest", "approve", "auto"] = Field(
-        description="what a confirmed signal leads to: nothing, a question whether to train, a training that waits for approval, or one at once"
+        description="what a confirmed signal leads to: nothing, a question, a training that waits for approval, or one at once"
     )
     schedule: str = Field(description="when the clock trains: tier, none, or a cron of five fields (UTC)")
     window: str | None = Field(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from include.lifecycle.availability import allowed_now
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
 
 _MOST_TRIALS = 1000
+ReasonKind = Literal["new_feature", "business_change", "data_correction", "regulator", "other"]
+REASON_KINDS: tuple[str, ...] = get_args(ReasonKind)
+"""What a person may say a training is for, besides the reason in words."""
 
 
 class TrainingConf(BaseModel):
@@ -20,6 +22,7 @@ class TrainingConf(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: str | None = None
+    reason_kind: ReasonKind | None = None
     requested_by: str | None = None
     method: str | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
@@ -44,7 +47,7 @@ def read_conf(conf: dict[str, Any], spec: ModelSpec) -> TrainingConf:
     except ValidationError as problem:
         said = "; ".join(f"{error['loc'][0]}: got {error['input']!r}: {error['msg']}" for error in problem.errors())
         raise SpecInvalidError(f"{where}: {said}") from problem
-    methods = allowed_now(("training", "method")) or ("full",)
+    methods = ("full", "incremental")
     if read.method is not None and read.method not in methods:
         raise SpecInvalidError(f"{where}: method {read.method!r} is not available; allowed: {', '.join(map(str, methods))}")
     if read.trials is not None and read.trials > (most := most_trials(spec)):

@@ -21,7 +21,8 @@ from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import ledger, training_requests
 from include.lifecycle.training.conf import TrainingConf, read_conf
-from include.lifecycle.training.permission import CONFIRM_ACT, FORCED, refusal
+from include.lifecycle.training.folding import cause_name, fold, told
+from include.lifecycle.training.permission import CONFIRM_ACT, FORCED, Refusal, refusal
 
 RunState = Literal["alive", "failed", "gone"]
 _ROWS = training_requests.c
@@ -43,12 +44,12 @@ def request_training(
     `cause` is `{"cause": "decay:calibration_gap", ...}` or just that text; its kind and measure are kept apart for evaluation.
     Belongs to the caller's transaction.
     """
-    told = _told(cause)
+    about = told(cause)
     lock_model(connection, model)
     for row in _requests(connection, model, "open"):
-        if (_cause_name(row["cause"]), row["requested_by"]) == (_cause_name(told), requested_by):
+        if (cause_name(row["cause"]), row["requested_by"]) == (cause_name(about), requested_by):
             return int(row["id"])
-    values: dict[str, Any] = {"model": model, "source": source, "reason": reason, "cause": told}
+    values: dict[str, Any] = {"model": model, "source": source, "reason": reason, "cause": about}
     values |= {"requested_by": requested_by, "requested_at": requested_at}
     return int(connection.execute(insert(training_requests).values(values).returning(_ROWS.id)).scalar_one())
 
@@ -58,8 +59,9 @@ def confirm_training(
 ) -> TrainingOrder:
     """Claim all open requests of the model for this run and fix its window; again with the same run id, the same order.
 
-    Trigger `signal` needs an open request; `schedule` and `manual` write their own. Only `manual` reads `conf` (see conf.py);
-    of `schedule` it says who started it, if a person did.
+    Trigger `signal` needs an open request; `schedule` and `manual` write their own first, which waits when it is refused. Only
+    `manual` reads `conf` (see conf.py); of `schedule` it says who started it, if a person did. A training that starts takes
+    requests along that wait for a person's approval: it is what they asked for.
 
     Raises:
         TrainingRefusedError: nothing asked for, or permission.py says no; open requests stay open, the refusal is in the ledger.
@@ -72,13 +74,17 @@ def confirm_training(
         lock_model(connection, spec.name)
         outcome = _claim(spec, rt, run, connection, trigger, wanted, champion)
         waiting = [row["id"] for row in _requests(connection, spec.name, "open")]
+        if isinstance(outcome, Refusal) and (again := outcome.look_again(rt.clock.now())) is not None:
+            connection.execute(update(training_requests).where(_ROWS.id.in_(waiting)).values(not_before=again))
     if isinstance(outcome, TrainingOrder):
         return outcome
     # Upkeep wakes a waiting request every few minutes: the same answer to the same requests is noted once.
-    key = f"refuse-training:{spec.name}:{waiting}:{outcome}" if trigger == "signal" and waiting else None
-    evidence = {"trigger": trigger, "waiting": waiting, **wanted.model_dump(mode="json")}
-    rt.ledger.write(_entry(spec, run, "refuse training", outcome, evidence, key))
-    raise TrainingRefusedError(f"model {spec.name}: {outcome}")
+    key = f"refuse-training:{spec.name}:{waiting}:{outcome.reason}" if trigger == "signal" and waiting else None
+    until = outcome.until.isoformat() if outcome.until else None
+    evidence = {"trigger": trigger, "waiting": waiting, "until": until, **wanted.model_dump(mode="json")}
+    rt.ledger.write(_entry(spec, run, "refuse training", outcome.reason, evidence, key))
+    waits = f"; waiting: request {', '.join(map(str, waiting))}" if waiting else ""
+    raise TrainingRefusedError(f"model {spec.name}: {outcome.reason}{waits}")
 
 
 def finish_requests(
@@ -135,26 +141,29 @@ def _claim(
     trigger: str,
     wanted: TrainingConf,
     champion: int | None,
-) -> TrainingOrder | str:
-    """The order, or the reason against it. Runs under the model's lock."""
+) -> TrainingOrder | Refusal:
+    """The order, or why not. Runs under the model's lock."""
     now = rt.clock.now()
     before = _earlier_order(connection, run)
     if before is not None and _still_claimed(connection, run):
         return before
-    if reason := refusal(connection, spec, run.run_id, now, force=wanted.force):
-        return reason
+    if before is None and trigger != "signal":
+        _write_own(rt, connection, spec.name, trigger, wanted, run, now)
+    rows = _requests(connection, spec.name, "open")
+    force = wanted.force or any(row["cause"].get("force") for row in rows)
+    sources = {row["source"] for row in rows} | ({trigger} if before is not None else set())
+    if (refused := refusal(connection, spec, run.run_id, now, sources=sources, force=force)) is not None:
+        return refused
     if before is not None:  # a restarted run: the same window, and whatever of its requests was freed meanwhile
         _mark(connection, run.run_id, before.request_ids)
         return before
-    if trigger != "signal":
-        _write_own(rt, connection, spec.name, trigger, wanted, run, now)
-    rows = _requests(connection, spec.name, "open")
     if not rows:
-        return "nothing asked for: no open training request"
-    order = _order(spec, rows, wanted, now, champion)
+        return Refusal("nothing asked for: no open training request")
+    rows = sorted([*rows, *_requests(connection, spec.name, "awaiting")], key=lambda row: int(row["id"]))
+    order = fold(spec, rows, wanted, now, champion)
     _mark(connection, run.run_id, order.request_ids)
     askers = list(dict.fromkeys(row["requested_by"] for row in rows))
-    evidence = {"order": order.model_dump(mode="json"), FORCED: wanted.force, "requested_by": askers}
+    evidence = {"order": order.model_dump(mode="json"), FORCED: force, "requested_by": askers}
     rt.ledger.write(_entry(spec, run, CONFIRM_ACT, order.reason, evidence, key=_key(run)), connection)
     return order
 
@@ -168,50 +177,16 @@ def _write_own(
     request_training(rt, connection, model=model, source=trigger, reason=reason, cause=cause, requested_by=by, requested_at=now)
 
 
-def _order(spec: ModelSpec, rows: list[RowMapping], wanted: TrainingConf, now: datetime, champion: int | None) -> TrainingOrder:
-    """Fold requests into one order: the strongest cause leads (evaluation asks more of a decay), all are listed."""
-    leading = min(rows, key=_rank)
-    causes = [row["cause"] for row in rows]
-    return TrainingOrder(
-        model=spec.name,
-        request_ids=[row["id"] for row in rows],
-        source=leading["source"],
-        reason="; ".join(dict.fromkeys(row["reason"] for row in sorted(rows, key=_rank))),
-        cause={**leading["cause"], "causes": causes},
-        method=wanted.method or spec.training.method,
-        as_of=now,
-        window_start=now - spec.data.window,
-        window_end=now - spec.labels.mature_after,
-        champion=champion,
-        overrides={"trials": wanted.trials} if wanted.trials else {},
-    )
-
-
-def _rank(row: RowMapping) -> tuple[int, int]:
-    """Decay before other signals, they before people and schedules; then the older one."""
-    strength = {"signal": 1, "external": 2, "manual": 3, "schedule": 4}.get(row["source"], 2)
-    return (0 if _cause_name(row["cause"]).startswith("decay") else strength, int(row["id"]))
-
-
-def _told(cause: dict[str, Any] | str) -> dict[str, Any]:
-    """A cause with `kind` and `measure` taken out of its stable text, `kind:measure`, unless they are named."""
-    told = {"cause": cause} if isinstance(cause, str) else cause
-    kind, _, measure = str(told.get("cause", "")).partition(":")
-    return ({"kind": kind, "measure": measure} if measure else {}) | told
-
-
-def _cause_name(cause: dict[str, Any]) -> str:
-    return str(cause.get("cause") or sorted(cause.items()))
-
-
 def _requests(connection: Connection, model: str, state: str) -> list[RowMapping]:
     query = select(training_requests).where(_ROWS.model == model, _ROWS.state == state).order_by(_ROWS.id)
     return list(connection.execute(query).mappings())
 
 
 def _mark(connection: Connection, run_id: str, request_ids: list[int]) -> None:
-    takable = _ROWS.id.in_(request_ids) & _ROWS.state.in_(("open", "failed"))
-    connection.execute(update(training_requests).where(takable).values(state="claimed", run_id=run_id, outcome=None))
+    takable = _ROWS.id.in_(request_ids) & _ROWS.state.in_(("awaiting", "open", "failed"))
+    connection.execute(
+        update(training_requests).where(takable).values(state="claimed", run_id=run_id, outcome=None, not_before=None)
+    )
 
 
 def _still_claimed(connection: Connection, run: RunContext) -> bool:

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.lifecycle.decisions.policy import (
-    RESPENT,
     RetrainingState,
     SignalView,
     cooldown_until,
@@ -88,7 +87,7 @@ def test_truth_table(signals, state, act, code):
 
 @pytest.mark.parametrize(
     ("mode", "act", "code"),
-    [("off", "refuse", "refuse:mode_off"), ("suggest", "suggest", "suggest"), ("approve", "suggest", "suggest")],
+    [("off", "refuse", "refuse:mode_off"), ("suggest", "suggest", "suggest"), ("approve", "approve", "approve")],
 )
 def test_modes(mode, act, code):
     decision = decide_retraining([signal()], CALM, make_spec(retraining={"mode": mode}), NOW)
@@ -156,7 +155,7 @@ def test_a_training_always_has_a_confirmed_unspent_decay_and_no_blocker(signals,
     assert primary.kind == "decay"
     assert primary.severity != "warn"
     assert primary.windows_failed >= 3
-    assert primary.effect >= RESPENT * state.spent.get(primary.cause, 0)
+    assert primary.effect >= SPEC.retraining.spent_until_grown * state.spent.get(primary.cause, 0)
     assert not {each.kind for each in signals} & {"data_fault", "security"}
     assert state.open_rollout is None
     assert state.trainings_this_month < 4

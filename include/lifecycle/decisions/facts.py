@@ -1,0 +1,122 @@
+"""What `decide` finds out by itself before it decides: champions that grew old, slots of the schedule that nobody answered.
+
+One look at the tables for all models (Survey): a thousand quiet models cost a few queries. Then per model, under its lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from include.lifecycle.decisions.automation import stopped
+from include.lifecycle.decisions.questions import models_with_questions
+from include.lifecycle.decisions.raising import Fact, open_kinds, raise_fact, resolve
+from include.lifecycle.decisions.schedule import missed_slot
+from include.lifecycle.runtime import RunContext, Runtime
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.tables import candidates, desired_traffic, training_requests
+from include.lifecycle.training.requests import request_training
+from include.lifecycle.units import format_duration
+
+AGE = "age:champion"
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The serving version and the event time of its registration."""
+
+    version: int
+    registered_at: datetime
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The tables at one moment, for all models. `requests`: wall times of the first and the newest training request."""
+
+    kinds: dict[str, set[str]]
+    questions: set[str]
+    champions: dict[str, Champion]
+    requests: dict[str, tuple[datetime, datetime]]
+    now: datetime
+    wall: datetime
+
+    def concerns(self, spec: ModelSpec) -> bool:
+        """Whether there is anything to decide about the model."""
+        name = spec.name
+        return name in self.kinds or name in self.questions or self.age(spec) is not None or self.missed(spec) is not None
+
+    def age(self, spec: ModelSpec) -> timedelta | None:
+        """The champion's age when it is above `max_age`; None when it is not, or is unknown."""
+        champion = self.champions.get(spec.name)
+        age = None if champion is None else self.now - champion.registered_at
+        return age if age is not None and age > spec.retraining.max_age else None
+
+    def missed(self, spec: ModelSpec) -> datetime | None:
+        """The slot of the schedule that passed without a request."""
+        return missed_slot(spec, *self.requests.get(spec.name, (None, None)), self.wall)
+
+
+def survey(connection: Connection, rt: Runtime) -> Survey:
+    """Look at everything once."""
+    joined = desired_traffic.join(
+        candidates, (candidates.c.model == desired_traffic.c.model) & (candidates.c.version == desired_traffic.c.champion)
+    )
+    serving = select(desired_traffic.c.model, desired_traffic.c.champion, candidates.c.created_at).select_from(joined)
+    asked = training_requests.c
+    times = select(asked.model, func.min(asked.wall_at), func.max(asked.wall_at)).group_by(asked.model)
+    return Survey(
+        kinds=open_kinds(connection),
+        questions=models_with_questions(connection),
+        champions={model: Champion(version, at) for model, version, at in connection.execute(serving)},
+        requests={model: (first, newest) for model, first, newest in connection.execute(times)},
+        now=rt.clock.now(),
+        wall=datetime.now(UTC),
+    )
+
+
+def refresh_facts(seen: Survey, spec: ModelSpec, rt: Runtime, run: RunContext, connection: Connection) -> bool:
+    """Raise or resolve the model's age signal, and ask for what the schedule missed; True when a training was requested.
+
+    Runs under the model's lock; again, it changes nothing.
+    """
+    age = seen.age(spec)
+    if age is not None:
+        raise_fact(rt, connection, aged(seen, spec, age), actor=run.actor)
+    elif "age" in seen.kinds.get(spec.name, ()):
+        resolve(rt, connection, spec.name, "age", "the champion is young enough", actor=run.actor)
+    slot = seen.missed(spec)
+    if slot is None or stopped(connection, spec.name):
+        return False
+    request_training(
+        rt,
+        connection,
+        model=spec.name,
+        source="schedule",
+        reason=f"the schedule asked at {slot:%Y-%m-%d %H:%M} UTC and no run came: its Dag was paused, or Airflow was down",
+        cause="schedule",
+        requested_by="schedule",
+        requested_at=rt.clock.now(),
+    )
+    return True
+
+
+def aged(seen: Survey, spec: ModelSpec, age: timedelta) -> Fact:
+    """The age signal; its effect is the age as a multiple of `max_age`."""
+    champion, allowed = seen.champions[spec.name], spec.retraining.max_age
+    days = f"{age / timedelta(days=1):.1f}d"
+    return Fact(
+        model=spec.name,
+        cause=AGE,
+        effect=age / allowed,
+        reason=f"version {champion.version} is {days} old; retraining.max_age is {format_duration(allowed)}",
+        version=champion.version,
+        evidence={"registered_at": champion.registered_at.isoformat()},
+    )
+
+
+def concerned(seen: Survey, specs: Sequence[ModelSpec]) -> list[ModelSpec]:
+    """The models that there is something to decide about."""
+    return [spec for spec in specs if seen.concerns(spec)]
