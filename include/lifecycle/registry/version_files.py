@@ -13,6 +13,8 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from include.lifecycle.monitoring.profile import build_profile
 from include.lifecycle.registry.artefacts import (
     FILES_TAG,
@@ -39,7 +41,9 @@ from include.lifecycle.reporting.card import write_card
 from include.lifecycle.reporting.card_facts import card_facts
 from include.lifecycle.results import Evaluation, TrainedModel
 from include.lifecycle.spec import ModelSpec
+from include.lifecycle.training.champion import MODEL_FILE, RECORD_FILE, TRAINING_FOLDER
 from include.lifecycle.training.pipelines import feature_table
+from include.serving.outputs import output_names
 from include.serving.trusted_types import TRUSTED_TYPES
 from include.serving.version_folder import GOLDEN, MODEL_FILES, SERVING, ServingSpec, read_spec
 
@@ -95,6 +99,9 @@ def write_version(
     export = write_engine(root / SERVING_FOLDER, spec, trained, material)
     profile_digest = write_profile(root / PROFILE_FOLDER, spec, material)
     shutil.copytree(evaluation.report.parent, root / EVALUATION_FOLDER)
+    (root / TRAINING_FOLDER).mkdir()
+    for name in (MODEL_FILE, RECORD_FILE):  # warm starts and incremental trainings begin here
+        shutil.copyfile(trained.folder / name, root / TRAINING_FOLDER / name)
     (root / SNAPSHOT_POINTER).write_text(record.snapshot.pointer, encoding="utf-8")
     (root / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return VersionFiles(export, profile_digest)
@@ -125,15 +132,18 @@ def write_mlflow_model(folder: Path, spec: ModelSpec, material: Material) -> Non
     from mlflow.models import infer_signature
 
     example = feature_table(spec.features, material.holdout.head(5))
+    method = "predict" if spec.objective.task == "regression" else "predict_proba"
+    boosted = type(material.pipeline.steps[-1][1]).__module__.startswith("lightgbm")
+    requirements = (*_REQUIREMENTS, "lightgbm") if boosted else _REQUIREMENTS
     mlflow.sklearn.save_model(
         material.pipeline,
         str(folder),
         serialization_format="skops",
         skops_trusted_types=list(TRUSTED_TYPES),
-        signature=infer_signature(example, material.pipeline.predict_proba(example)),
+        signature=infer_signature(example, getattr(material.pipeline, method)(example)),
         input_example=example,
-        pip_requirements=[f"{name}=={installed(name)}" for name in _REQUIREMENTS],
-        pyfunc_predict_fn="predict_proba",
+        pip_requirements=[f"{name}=={installed(name)}" for name in requirements],
+        pyfunc_predict_fn=method,
     )
 
 
@@ -167,8 +177,6 @@ def write_served(folder: Path, spec: ModelSpec, version: int, export: Export, ma
 
 def golden_rows(spec: ModelSpec, holdout: pd.DataFrame) -> pd.DataFrame:
     """About fifty real hold-out rows, spread over time, with the first row of each column that has a null in it."""
-    import numpy as np
-
     nulls = [int(np.argmax(holdout[name].isna().to_numpy())) for name in spec.features.all if holdout[name].isna().any()]
     positions = np.union1d(spread_rows(len(holdout), GOLDEN_ROWS), np.array(nulls, dtype=np.intp))
     return holdout.iloc[positions]
@@ -182,7 +190,12 @@ def _golden(folder: Path, serving: ServingSpec, rows: pd.DataFrame) -> dict[str,
         {"name": column.name, "shape": [len(rows)], "datatype": column.datatype, "data": _json_plain(columns[column.name])}
         for column in serving.inputs
     ]
-    return {"inputs": {"inputs": tensors}, "predictions": score(engine, serving, rows).tolist(), "tolerance": GOLDEN_TOLERANCE}
+    answers = score(engine, serving, rows)
+    # a regression's rounding grows with its values; probabilities are at most 1
+    tolerance = GOLDEN_TOLERANCE * max(1.0, float(np.abs(answers).max(initial=0.0)))
+    output = output_names(serving)[-1]  # the numbers: probabilities where there are classes to choose from
+    plain = {"output": output, "predictions": answers.ravel().tolist(), "tolerance": tolerance}
+    return {"inputs": {"inputs": tensors}, **plain}
 
 
 def _json_plain(values: list[Any]) -> list[Any]:

@@ -77,15 +77,16 @@ def _try_out(rt: Runtime, model: str, version: int, hands: Hands) -> ServingChec
 def compare_golden(url: str, golden: Json) -> Verdict:
     """Whether the server at `url` gives golden's predictions within its absolute tolerance."""
     answer = _ask(url, _body(golden), "golden")
-    given: list[float] = next((one["data"] for one in answer["outputs"] if one["name"] == "prediction"), [])
-    wanted = golden["predictions"]
+    output = golden.get("output", "prediction")  # golden files from before other tasks were served do not name it
+    given: list[float] = next((one["data"] for one in answer["outputs"] if one["name"] == output), [])
+    wanted, rows = golden["predictions"], int(_body(golden)["inputs"][0]["shape"][0])
     if len(given) != len(wanted):
-        return _verdict(Outcome.FAIL, f"{len(given)} predictions for {len(wanted)} golden rows")
+        return _verdict(Outcome.FAIL, f"{len(given)} numbers in {output!r} for {rows} golden rows; {len(wanted)} are expected")
     distance = float(np.max(np.abs(np.asarray(given, dtype=float) - np.asarray(wanted, dtype=float)), initial=0.0))
     tolerance = float(golden["tolerance"])
     outcome = Outcome.PASS if distance <= tolerance else Outcome.FAIL
-    reason = f"{len(wanted)} golden rows, largest difference {distance:.3g}, tolerance {tolerance:g}"
-    return _verdict(outcome, reason, {"rows": len(wanted), "difference": distance, "tolerance": tolerance})
+    reason = f"{rows} golden rows, largest difference {distance:.3g}, tolerance {tolerance:g}"
+    return _verdict(outcome, reason, {"rows": rows, "difference": distance, "tolerance": tolerance})
 
 
 def _p95_ms(url: str, body: Json) -> float:
