@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from modelops.links import ReportLink
+from modelops.links import DataReportLink, ReportLink
 
 _IS_API_SERVER = any("api-server" in argument or "api_server" in argument for argument in sys.argv) or (
     "airflow.api_fastapi.main" in sys.modules
@@ -27,4 +27,4 @@ class ModelOpsPlugin(AirflowPlugin):
 
     name = "modelops"
     fastapi_apps = _apps()
-    operator_extra_links = [ReportLink()]  # noqa: RUF012 - Airflow declares these as instance variables
+    operator_extra_links = [ReportLink(), DataReportLink()]  # noqa: RUF012 - Airflow declares these as instance variables

@@ -55,8 +55,8 @@ def train_dag(spec: ModelSpec) -> DAG:
         order = ConfirmTrainingOperator(task_id="confirm_training", model=spec.name).output
         fetched = FetchDataOperator(task_id="fetch_data", model=spec.name, order=order).output
         validate = ValidateDataOperator(task_id="validate_data", model=spec.name, fetched=fetched)
-        snapshot = SnapshotDataOperator(task_id="snapshot_data", model=spec.name, fetched=fetched)
-        prepare = PrepareDataOperator(task_id="prepare_data", model=spec.name, order=order, fetched=fetched)
+        snapshot = SnapshotDataOperator(task_id="snapshot_data", model=spec.name, validated=validate.output)
+        prepare = PrepareDataOperator(task_id="prepare_data", model=spec.name, order=order, validated=validate.output)
         tune = RunTrialsOperator.partial(
             task_id="tune",
             model=spec.name,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk import BaseOperatorLink
 from airflow.sdk.execution_time.xcom import XCom
 
+from include.lifecycle.storage import segment
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -22,3 +24,13 @@ class ReportLink(BaseOperatorLink):
         result = XCom.get_value(ti_key=ti_key, key="return_value")
         report = (result or {}).get("report")
         return f"/modelops/v1/models/{result['model']}/reports/{report.rpartition('/')[2]}" if report else ""
+
+
+class DataReportLink(BaseOperatorLink):
+    """The page with every data check of a training run."""
+
+    name = "Data report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Route of the page that this task wrote; the page is there too when the data failed."""
+        return f"/modelops/v1/models/{ti_key.dag_id.partition('__')[2]}/reports/validation-{segment(ti_key.run_id)}.html"

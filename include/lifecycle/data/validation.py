@@ -1,18 +1,26 @@
-"""Stage validate_data: schema checks and the declared expectations on the fetched file; failing data stops the run.
+"""Stage validate_data: judges the fetched rows, sets bad ones aside, and hands the clean ones to snapshot and preparation.
 
-Writes `validation.json` with every check, also when it fails, and hands on the verdict.
+Order: schema contract, checks of single rows, expectations, missing values, outliers, share of the quarantine, change since the
+last training data. Every check is a Finding in `validation.json` and on the page, also when the stage fails.
 """
 
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
+from include.lifecycle.data.data_profile import DataProfile, keep_profile, own_profile, previous_profile, take_profile
 from include.lifecycle.data.expectations import build_expectations, run_expectations
-from include.lifecycle.data.fetch import WINDOW_END, WINDOW_START
-from include.lifecycle.data.findings import Finding
-from include.lifecycle.data.schema_checks import schema_findings
+from include.lifecycle.data.findings import Finding, verdict_of
+from include.lifecycle.data.missing import missing_finding
+from include.lifecycle.data.outliers import distances, outlier_finding
+from include.lifecycle.data.quarantine import QUARANTINE_FILE, BadRows, separate, share_finding
+from include.lifecycle.data.row_checks import row_findings
+from include.lifecycle.data.schema_change import change_findings
+from include.lifecycle.data.schema_checks import contract_findings, key_finding, numeric_columns, text_columns
+from include.lifecycle.data.table_file import TableFile
+from include.lifecycle.data.validation_report import REPORT_FILE, publish_page, report_content, write_report
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.results import FetchedData, ValidatedData
 from include.lifecycle.runtime import RunContext, Runtime
@@ -20,59 +28,110 @@ from include.lifecycle.spec import ModelSpec
 from include.lifecycle.storage import whole_folder
 from include.lifecycle.verdicts import Outcome, Verdict
 
-REPORT_FILE = "validation.json"
-
 
 def validate_data(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData) -> ValidatedData:
-    """Check the fetched rows.
+    """Check the fetched rows and separate the bad ones.
 
     Raises:
         SpecInvalidError: an expectation or argument that does not exist (found before the data is read).
-        DataInvalidError: listing every failed check with counts and examples; the report is written all the same.
+        DataInvalidError: listing every failed check with counts and examples, or what could not be told where
+            `data.on_inconclusive` is refuse; the report is written all the same.
     """
-    import pandas as pd
-
     expectations = build_expectations(spec)
-    window = _window(fetched.path)
-    frame = pd.read_parquet(fetched.path)
-    findings = schema_findings(spec, frame, window) + run_expectations(expectations, frame)
-    verdict = _verdict(findings)
-    report = _write_report(rt, run, fetched, findings)
-    if verdict.failed:
-        raise DataInvalidError(f"model {spec.name}, query {spec.data.query}: {verdict.reason}. Report: {report}")
-    return ValidatedData(verdict=verdict, expectations=len(findings), report=report)
+    table = TableFile(fetched.path)
+    bad = BadRows(table.rows)
+    findings = contract_findings(spec, table.schema)
+    profile = None
+    if all(finding.success for finding in findings):
+        findings += row_findings(spec, table, bad)
+        findings.append(key_finding(spec, table, bad.keep))
+        findings += run_expectations(expectations, table, bad)
+        findings += _feature_findings(spec, table, bad)
+        changes, profile = _changes(spec, rt, run, table, bad)
+        findings += changes
+    findings += [share_finding(spec, bad), _enough_rows(spec, bad)]
+    verdict = verdict_of(findings, table.rows, bad.counts)
+    result = _write(spec, rt, run, fetched, table, bad, findings, verdict)
+    if verdict.failed or (verdict.outcome is Outcome.INCONCLUSIVE and spec.data.on_inconclusive == "refuse"):
+        raise DataInvalidError(f"model {spec.name}, query {spec.data.query}: {verdict.reason}. Report: {result.report}")
+    if profile is not None:
+        keep_profile(rt, run, profile)
+    return result
 
 
-def _window(path: Path) -> tuple[datetime, datetime]:
-    import pyarrow.parquet as pq
+def _feature_findings(spec: ModelSpec, table: TableFile, bad: BadRows) -> list[Finding]:
+    """Missing values of every feature, and outliers of the numeric ones, over the rows that are not in quarantine yet."""
+    found, keep, rule = [], bad.keep, spec.data.outliers
+    extreme = []
+    for name in numeric_columns(spec):
+        values = table.numbers(name)[keep]
+        found.append(missing_finding(spec, name, int((~np.isfinite(values)).sum()), len(values)))
+        if rule.method == "none" or (name in spec.columns and spec.columns[name].outliers == "ignore"):
+            continue
+        far = distances(values, rule.method)
+        found.append(outlier_finding(name, values, far, rule))
+        if rule.quarantine_beyond is not None and (far > rule.quarantine_beyond).any():
+            mask = np.zeros(table.rows, dtype=np.bool_)
+            mask[keep] = far > rule.quarantine_beyond
+            extreme.append((f"outlier({name})", mask))
+    for name in text_columns(spec):
+        column = table.column(name)
+        missing = int((column.is_null().to_numpy() & keep).sum())
+        found.append(missing_finding(spec, name, missing, int(keep.sum())))
+    for reason, mask in extreme:
+        bad.add(reason, mask)
+    return found
 
-    metadata = pq.read_schema(path).metadata or {}
-    if WINDOW_START not in metadata or WINDOW_END not in metadata:
-        raise DataInvalidError(f"{path} does not say which window it holds; it was not written by fetch_data")
-    start, end = (datetime.fromisoformat(metadata[key].decode()) for key in (WINDOW_START, WINDOW_END))
-    return start, end
+
+def _changes(spec: ModelSpec, rt: Runtime, run: RunContext, table: TableFile, bad: BadRows) -> tuple[list[Finding], DataProfile]:
+    """Changes since the last accepted data, and this run's own profile. A rerun is compared with what its first try was."""
+    own = own_profile(rt, run)
+    now = own.taken_at if own else rt.clock.now()
+    profile = take_profile(spec, table, bad.keep, run, now)
+    return change_findings(profile, previous_profile(rt, run, now), spec.data.schema_change), profile
 
 
-def _verdict(findings: list[Finding]) -> Verdict:
-    failed = [finding for finding in findings if not finding.success]
-    evidence = {"checks": len(findings), "failed": [finding.model_dump(mode="json") for finding in failed]}
-    if failed:
-        listed = " | ".join(finding.sentence for finding in failed)
-        reason = f"{len(failed)} of {len(findings)} data checks failed: {listed}"
-        return Verdict(check="data_validation", outcome=Outcome.FAIL, reason=reason, evidence=evidence)
-    reason = f"all {len(findings)} data checks passed"
-    return Verdict(check="data_validation", outcome=Outcome.PASS, reason=reason, evidence=evidence)
+def _enough_rows(spec: ModelSpec, bad: BadRows) -> Finding:
+    rows = bad.rows - bad.count
+    enough = rows >= spec.data.minimum_rows
+    return Finding(
+        check="row_count",
+        outcome=Outcome.PASS if enough else Outcome.INCONCLUSIVE,
+        rows=rows,
+        detail=f"{rows} rows, data.minimum_rows is {spec.data.minimum_rows}",
+    )
 
 
-def _write_report(rt: Runtime, run: RunContext, fetched: FetchedData, findings: list[Finding]) -> Path:
+def _write(
+    spec: ModelSpec,
+    rt: Runtime,
+    run: RunContext,
+    fetched: FetchedData,
+    table: TableFile,
+    bad: BadRows,
+    findings: list[Finding],
+    verdict: Verdict,
+) -> ValidatedData:
+    """Reports, quarantine and clean rows, whole or not at all; a rerun replaces them."""
     folder = run.folder(rt.storage)
-    report = {
-        "model": run.model,
-        "data": str(fetched.path),
-        "rows": fetched.rows,
-        "success": all(finding.success for finding in findings),
-        "checks": [finding.model_dump(mode="json") for finding in findings],
-    }
+    content = report_content(run, table.path, bad, findings, verdict)
+    contract_holds = all(finding.success for finding in findings if finding.check in ("columns_exist", "column_kinds"))
     with whole_folder(folder) as temporary:
-        (temporary / REPORT_FILE).write_text(json.dumps(report, indent=1), encoding="utf-8")
-    return folder / REPORT_FILE
+        write_report(temporary, content)
+        clean = separate(table, bad, temporary, numeric_columns(spec)) if contract_holds else table.path
+    apart = folder / QUARANTINE_FILE
+    return ValidatedData(
+        verdict=verdict,
+        expectations=len(findings),
+        report=folder / REPORT_FILE,
+        model=run.model,
+        page=publish_page(rt, run, content),
+        clean=fetched.model_copy(update={"path": _moved(clean, temporary, folder), "rows": bad.rows - bad.count}),
+        quarantined=bad.count,
+        reasons=bad.counts,
+        quarantine=apart if apart.is_file() else None,
+    )
+
+
+def _moved(path: Path, temporary: Path, folder: Path) -> Path:
+    return folder / path.name if path.parent == temporary else path

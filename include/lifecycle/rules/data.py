@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from include.lifecycle.data.expectation_names import name_and_arguments, problems_of
+from include.lifecycle.origins import KeyPath
 from include.lifecycle.rules.view import Found, Rule, View, did_you_mean
 
 WINDOW_BINDS = (":window_start", ":window_end")
@@ -26,18 +28,27 @@ def _sql_exists(view: View) -> Found:
                 yield path, f"include/sql/{query} does not use {' and '.join(missing)}; it would read beyond its window"
 
 
-def _expectations_have_a_name(view: View) -> Found:
+def _expectations_are_known(view: View) -> Found:
+    """Each expectation's name and arguments, by the table of the pinned Great Expectations."""
     listed = view.get("data.expectations")
     for index, item in enumerate(listed if isinstance(listed, list) else ()):
-        if not isinstance(item, dict) or item.keys() & {"type", "name"}:
+        if not isinstance(item, dict):
             continue
-        name, arguments = next(iter(item.items()), ("", None))
-        if len(item) != 1 or not name.startswith("expect_") or not isinstance(arguments, dict):
+        path: KeyPath = ("data", "expectations", index)
+        try:
+            name, arguments = name_and_arguments(item)
+        except ValueError:
+            name, arguments = "", {}
+        if not name.startswith("expect_"):
             allowed = "one expectation with its arguments, such as {expect_column_values_to_not_be_null: {column: age}}"
-            yield ("data", "expectations", index), f"got {', '.join(item) or 'nothing'}; allowed: {allowed}"
+            yield path, f"got {', '.join(map(str, item)) or 'nothing'}; allowed: {allowed}"
+            continue
+        flat = name not in item
+        for argument, text in problems_of(name, arguments):
+            yield (*path, *(() if flat else (name,)), *((argument,) if argument else ())), text
 
 
 RULES: tuple[Rule, ...] = (
     _sql_exists,
-    _expectations_have_a_name,
+    _expectations_are_known,
 )

@@ -86,7 +86,7 @@ class LocalTraining:
         with self.stage("fetch_data") as run:
             fetched = fetch_data(self.spec, self.rt, run, order, self.url)
         with self.stage("validate_data") as run:
-            validate_data(self.spec, self.rt, run, fetched)
+            fetched = validate_data(self.spec, self.rt, run, fetched).clean
         with self.stage("snapshot_data") as run:
             return fetched, snapshot_data(self.spec, self.rt, run, fetched)
 

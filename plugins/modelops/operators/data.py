@@ -11,6 +11,7 @@ from include.lifecycle.results import FetchedData, PreparedData, Snapshot, Stage
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.hooks.database import source_url
+from modelops.links import DataReportLink
 from modelops.operators.base import LifecycleOperator
 
 
@@ -45,39 +46,52 @@ class _FetchedOperator(LifecycleOperator):
 
 
 class ValidateDataOperator(_FetchedOperator):
-    """Check the fetched rows against schema and expectations; rows that fail stop the run.
+    """Judge the fetched rows, and set bad ones aside; data that fails stops the run.
 
     :param fetched: Result of `fetch_data`. (templated)
     """
 
+    operator_extra_links = (DataReportLink(),)
+
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> ValidatedData:
-        """Run the expectations of the YAML."""
+        """Run every check of the YAML."""
         from include.lifecycle.data.validation import validate_data
 
         return validate_data(spec, rt, run, self._fetched())
 
 
-class SnapshotDataOperator(_FetchedOperator):
-    """Keep the fetched rows as a DVC snapshot whose content hash is its id.
+class _ValidatedOperator(LifecycleOperator):
+    template_fields: Sequence[str] = ("model", "validated")
 
-    :param fetched: Result of `fetch_data`. (templated)
+    def __init__(self, *, validated: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.validated = validated
+
+    def _clean(self) -> FetchedData:
+        return ValidatedData.model_validate(self.validated).clean
+
+
+class SnapshotDataOperator(_ValidatedOperator):
+    """Keep the clean rows as a DVC snapshot whose content hash is its id.
+
+    :param validated: Result of `validate_data`. (templated)
     """
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> Snapshot:
         """Store the snapshot once."""
         from include.lifecycle.data.snapshot import snapshot_data
 
-        return snapshot_data(spec, rt, run, self._fetched())
+        return snapshot_data(spec, rt, run, self._clean())
 
 
-class PrepareDataOperator(_FetchedOperator):
-    """Clean and split the rows by time, and open the tuning study on them.
+class PrepareDataOperator(_ValidatedOperator):
+    """Split the clean rows by time, and open the tuning study on them.
 
     :param order: Result of `confirm_training`. (templated)
-    :param fetched: Result of `fetch_data`. (templated)
+    :param validated: Result of `validate_data`. (templated)
     """
 
-    template_fields: Sequence[str] = ("model", "fetched", "order")
+    template_fields: Sequence[str] = ("model", "validated", "order")
 
     def __init__(self, *, order: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -89,6 +103,6 @@ class PrepareDataOperator(_FetchedOperator):
         from include.lifecycle.training.tuning import open_study
 
         order = TrainingOrder.model_validate(self.order)
-        prepared: PreparedData = prepare_data(spec, rt, run, order, self._fetched())
+        prepared: PreparedData = prepare_data(spec, rt, run, order, self._clean())
         plan: StageResult = open_study(spec, rt, run, order, prepared)
         return {"prepared": prepared, "plan": plan}
