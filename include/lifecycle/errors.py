@@ -38,6 +38,10 @@ class GateFailedError(LifecycleError):
     """A gate or check said fail, and the policy stops here."""
 
 
+class EntryPointError(LifecycleError):
+    """A model's own training function failed, or returned something that cannot be judged, stored or served."""
+
+
 class TrainingRefusedError(LifecycleError):
     """A training was not allowed now (freeze, budget, open rollout); the request stays pending."""
 

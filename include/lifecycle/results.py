@@ -37,13 +37,18 @@ class TrainingOrder(StageResult):
 
 
 class FetchedData(StageResult):
-    """The fetched table as one Parquet file."""
+    """The fetched table as one Parquet file: from which source, and what was left out of it."""
 
     path: Path
     rows: int
     rows_in_window: int
     columns: list[str]
     seconds: float
+    source: str = ""
+    immature_rows: int = 0
+    excluded_rows: int = 0
+    excluded_windows: list[int] = []
+    notes: list[str] = []
 
 
 class ValidatedData(StageResult):
@@ -64,11 +69,13 @@ class ValidatedData(StageResult):
 
 
 class Snapshot(StageResult):
-    """The DVC snapshot: content hash (md5 as DVC names it) and pointer text."""
+    """The DVC snapshot: content hash (md5 as DVC names it) and pointer text; from which source, without which windows."""
 
     snapshot_id: str
     pointer: str
     bytes: int
+    source: str = ""
+    excluded_windows: list[int] = []
 
 
 class PreparedData(StageResult):
@@ -133,6 +140,12 @@ class Evaluation(StageResult):
     deployable: bool
     reason: str
     report: Path
+    model: str = ""
+    page: Path | None = None
+    champion: int | None = None  # whom it was judged against; planning a rollout asks whether it still is the champion
+    held: bool = False  # inconclusive, and the policy wants a person to release it
+    proven_better: bool = False  # its gain over the champion lies above 0: what makes it the next anchor
+    switched_off: dict[str, str] = {}  # gate -> why it did not look
 
 
 class RegisteredVersion(StageResult):

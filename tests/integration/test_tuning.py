@@ -101,7 +101,7 @@ def start_worker(rt: Runtime, plan: StudyPlan, prepared: PreparedData, worker: i
 def test_a_study_is_opened_once_with_every_familys_defaults_first(rt: Runtime, prepared: PreparedData):
     plan = opened(rt, prepared)
     assert opened(rt, prepared) == plan
-    study = load_study(rt, plan.study)
+    study = load_study(rt, plan.study, SPEC.training)
     waiting = [trial.system_attrs["fixed_params"]["algorithm"] for trial in study.trials]
     assert waiting == list(SPEC.training.estimators)
     assert study.direction.name == "MAXIMIZE"
@@ -113,7 +113,7 @@ def test_a_study_is_opened_once_with_every_familys_defaults_first(rt: Runtime, p
 def test_overrides_and_direction(rt: Runtime, prepared: PreparedData):
     spec = make_spec(objective={"metric": "brier_score"})
     plan = opened(rt, prepared, spec, trials=1)
-    study = load_study(rt, plan.study)
+    study = load_study(rt, plan.study, SPEC.training)
     assert (plan.trials, plan.workers, study.direction.name, len(study.trials)) == (1, 1, "MINIMIZE", 1)
     tuned = run_trials(spec, rt, run("tune"), plan, prepared, 0)
     assert 0 < (tuned.best_value or 0) < 0.25
@@ -152,7 +152,7 @@ def test_one_worker_then_the_fit(rt: Runtime, prepared: PreparedData):
 def test_two_workers_at_once_and_a_killed_one_make_exactly_the_planned_total(rt: Runtime, prepared: PreparedData):
     plan = opened(rt, prepared, trials=9)
     workers = [start_worker(rt, plan, prepared, number) for number in (0, 1)]
-    study = load_study(rt, plan.study)
+    study = load_study(rt, plan.study, SPEC.training)
     deadline = time.monotonic() + 120
     while not any(trial.user_attrs.get("worker") == 0 for trial in study.get_trials(deepcopy=False)):
         assert time.monotonic() < deadline

@@ -18,6 +18,7 @@ from include.lifecycle.results import FetchedData, PreparedData, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.storage import whole_folder
+from include.lifecycle.training.cross_validation import disjoint_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ def prepare_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingO
     times = frame[spec.data.event_time].dt.tz_convert(None).to_numpy(dtype="datetime64[us]")
     cut = holdout_cut(times, spec.data.holdout)
     gap = np.timedelta64(spec.labels.mature_after, "us")
-    train, holdout = frame[times < cut - gap], frame[times >= cut]
+    train, holdout = disjoint_groups(spec, frame[times < cut - gap], frame[times >= cut])
     _check_sides(spec, {"train": train, "hold-out": holdout}, order, where)
     folder = run.folder(rt.storage)
     with whole_folder(folder) as temporary:

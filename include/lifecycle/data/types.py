@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from include.lifecycle.data.event_times import as_utc, is_text
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
 
 def required_columns(spec: ModelSpec) -> list[str]:
-    """Columns that the query must return: key, event time, target, features, fairness attributes."""
+    """Columns that the query must return: key, event time, target, features, fairness attributes, the folds' group."""
     names = [spec.data.key, spec.data.event_time, spec.data.target, *spec.features.all, *spec.evaluation.columns]
+    if spec.training.folding.group_by is not None:
+        names.append(spec.training.folding.group_by)
     if spec.data.sample_by != "key":
         names.append(spec.data.sample_by)
     return list(dict.fromkeys(names))
@@ -33,11 +36,14 @@ def check_columns(spec: ModelSpec, columns: list[str], where: str) -> None:
         raise DataInvalidError(f"{where}: the query returns column {', '.join(doubled)} more than once")
 
 
-def training_schema(spec: ModelSpec, source: pyarrow.Schema, where: str) -> pyarrow.Schema:
-    """The schema to write, in the source's column order; raises DataInvalidError for a type that cannot serve its role."""
+def training_schema(spec: ModelSpec, source: pyarrow.Schema, where: str, *, text_times: bool = False) -> pyarrow.Schema:
+    """The schema to write, in the source's column order; raises DataInvalidError for a type that cannot serve its role.
+
+    `text_times`: the source has no type for times, so text may be one.
+    """
     import pyarrow as pa
 
-    return pa.schema([pa.field(field.name, _target_type(spec, field, where)) for field in source])
+    return pa.schema([pa.field(field.name, _target_type(spec, field, where, text_times)) for field in source])
 
 
 def cast_batch(batch: pyarrow.RecordBatch, schema: pyarrow.Schema, where: str) -> pyarrow.Table:
@@ -48,7 +54,7 @@ def cast_batch(batch: pyarrow.RecordBatch, schema: pyarrow.Schema, where: str) -
     for field in schema:
         values = batch.column(batch.schema.get_field_index(field.name))
         try:
-            columns.append(_cast(values, field.type))
+            columns.append(as_utc(values, field.name, where) if field.type == _utc() else _cast(values, field.type))
         except pa.ArrowInvalid as problem:
             raise DataInvalidError(f"{where}: column {field.name!r} cannot become {field.type}: {problem}") from problem
     return pa.Table.from_arrays(columns, schema=schema)
@@ -59,26 +65,38 @@ def _cast(values: pyarrow.Array, wanted: pyarrow.DataType) -> pyarrow.Array:
 
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.float64())
-    if pa.types.is_date(values.type) and pa.types.is_timestamp(wanted):
-        values = values.cast(pa.timestamp("us"))
-    return values.cast(wanted, safe=pa.types.is_int8(wanted))  # a binary target of 0.5 must not become 0
+    return values.cast(wanted, safe=not pa.types.is_floating(wanted))  # a binary target of 0.5 must not become 0
 
 
-def _target_type(spec: ModelSpec, field: pyarrow.Field, where: str) -> pyarrow.DataType:
+def _utc() -> pyarrow.DataType:
+    import pyarrow as pa
+
+    return pa.timestamp("us", tz="UTC")
+
+
+def _target_type(spec: ModelSpec, field: pyarrow.Field, where: str, text_times: bool) -> pyarrow.DataType:
     import pyarrow as pa
 
     name, kind = field.name, field.type
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_boolean(kind)
+    unknown = pa.types.is_null(kind)  # a database without types, and a first chunk without values
+    is_number = (
+        unknown
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+    )
     if name == spec.data.event_time:
-        _require(pa.types.is_timestamp(kind) or pa.types.is_date(kind), name, "event time", "a timestamp or date", field, where)
-        return pa.timestamp("us", tz="UTC")
+        fits = pa.types.is_timestamp(kind) or pa.types.is_date(kind) or unknown or (text_times and is_text(kind))
+        _require(fits, name, "event time", "a timestamp or date", field, where)
+        return _utc()
     if name == spec.data.target and spec.objective.task != "multiclass_classification":
         _require(is_number, name, "target", "numeric or boolean", field, where)
         return pa.int8() if spec.objective.task == "binary_classification" else pa.float64()
     if name in spec.features.numeric:
         _require(is_number, name, "numeric feature", "numeric or boolean", field, where)
         return pa.float64()
-    if name == spec.data.key or name in spec.features.categorical or pa.types.is_large_string(kind):
+    if name == spec.data.key or name in spec.features.categorical or is_text(kind) or unknown:
         return pa.string()
     return pa.float64() if pa.types.is_decimal(kind) else kind
 

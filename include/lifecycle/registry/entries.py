@@ -176,7 +176,7 @@ def version_tags(
         tags["champion_before"] = str(order.champion)
     if revision := git_revision(rt.settings.home):
         tags["git_revision"] = revision
-    return {name: value[:_LONGEST_TAG] for name, value in tags.items()}
+    return {name: value[:_LONGEST_TAG] for name, value in (trained.tags | tags).items()}
 
 
 def git_revision(folder: Path) -> str | None:

@@ -63,4 +63,4 @@ def _tuned(
     plan = open_study(spec, rt, replace(run, task="tune"), record.order, prepared)
     run_trials(spec, rt, run, plan, prepared, 0)
     with study_calls(rt):
-        return chosen(load_study(rt, plan.study).best_trial, spec.training)
+        return chosen(load_study(rt, plan.study, spec.training).best_trial, spec.training)

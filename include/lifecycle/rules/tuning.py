@@ -9,7 +9,7 @@ from typing import Any
 
 from include.lifecycle.origins import KeyPath
 from include.lifecycle.rules.view import Found, Rule, View, did_you_mean, number
-from include.lifecycle.training.parameters import PARAMETERS, Parameter
+from include.lifecycle.training.parameters import LEARNS_ON, PARAMETERS, Parameter
 
 _ENTRY_POINT = re.compile(r"^([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)$")
 
@@ -89,6 +89,18 @@ def _numbers_rise(view: View) -> Found:
         yield ("training", "pruning", "warmup_folds"), f"got {warmup}; of {folds} folds none could stop a trial"
 
 
+def _method_fits(view: View) -> Found:
+    if view.get("training.method") != "incremental":
+        return
+    if isinstance(view.get("training.entry_point"), str):
+        yield ("training", "method"), "training.entry_point trains by itself; only method full goes with it"
+        return
+    cannot = [name for _, name in view.texts("training.estimators") if name in PARAMETERS and name not in LEARNS_ON]
+    if cannot:
+        able = ", ".join(LEARNS_ON)
+        yield ("training", "method"), f"{', '.join(cannot)} cannot learn on from new rows alone; incremental works for {able}"
+
+
 def _entry_point_exists(view: View) -> Found:
     said = view.get("training.entry_point")
     if not isinstance(said, str):
@@ -133,5 +145,6 @@ RULES: tuple[Rule, ...] = (
     _search_is_known,
     _folding_fits,
     _numbers_rise,
+    _method_fits,
     _entry_point_exists,
 )

@@ -28,6 +28,7 @@ class TrainingConf(BaseModel):
     trials: Annotated[int, Field(ge=1)] | None = None
     force: bool = False
     source: str | None = None
+    data: str | None = None
 
 
 def most_trials(spec: ModelSpec) -> int:

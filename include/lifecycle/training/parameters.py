@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 INFINITE = float("inf")
+LEARNS_ON = ("lightgbm", "random_forest")  # families for method incremental: incremental.py says how, and why no other
 
 
 @dataclass(frozen=True)

@@ -1,81 +1,73 @@
-"""The Optuna study in PostgreSQL: how it is opened, who may take the next trial, and what a killed worker leaves behind.
+"""The Optuna study in PostgreSQL: how it is made, opened and read. workers.py says who may take its next trial.
 
 The study's own count decides when tuning is over, so workers may die and come back without adding or losing trials.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.sections.training import TrainingSection
-from include.lifecycle.training.search import starting_points
 
 if TYPE_CHECKING:
-    from optuna import Study, Trial
+    from optuna import Study
+    from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
-WORKER = "worker"
+FINISHED = ("COMPLETE", "PRUNED")
+STARTED = "started"  # the study's attribute: wall time at which its first worker began
 
 
-def create_study(rt: Runtime, name: str, *, maximize: bool, training: TrainingSection, trials: int) -> None:
-    """Make the study unless it is there, with each algorithm's defaults waiting to be tried first."""
+def create_study(
+    rt: Runtime, name: str, training: TrainingSection, points: Sequence[dict[str, Any]], *, maximize: bool, trials: int
+) -> None:
+    """Make the study unless it is there, with the first `trials` of `points` waiting to be tried before anything else.
+
+    Made again by a new try of its stage, it keeps its trials, and the time of the tuning starts anew.
+    """
     import optuna
 
     with study_calls(rt):
         direction = "maximize" if maximize else "minimize"
-        study = optuna.create_study(study_name=name, storage=_storage(rt), direction=direction, load_if_exists=True)
-        for point in starting_points(training)[:trials]:
+        study = optuna.create_study(study_name=name, storage=storage_of(rt, training), direction=direction, load_if_exists=True)
+        study.set_user_attr(STARTED, None)
+        for point in points[:trials]:
             study.enqueue_trial(point, skip_if_exists=True)
 
 
-def load_study(rt: Runtime, name: str, sampler: BaseSampler | None = None) -> Study:
-    """The study, with a pruner that stops a trial whose running mean is worse than the median of earlier ones."""
+def load_study(rt: Runtime, name: str, training: TrainingSection, sampler: BaseSampler | None = None) -> Study:
+    """The study with the pruner that the YAML wants; asks for trials only where a sampler is given or randomness may be."""
     import optuna
 
-    pruner = optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0)
-    return optuna.load_study(study_name=name, storage=_storage(rt), sampler=sampler, pruner=pruner)
+    return optuna.load_study(study_name=name, storage=storage_of(rt, training), sampler=sampler, pruner=pruner_of(training))
+
+
+def pruner_of(training: TrainingSection) -> BasePruner:
+    """Median: stop below the median of earlier trials; hyperband: bands of trials from which one in `reduction` goes on."""
+    from optuna import pruners
+
+    said = training.pruning
+    if said.kind == "none":
+        return pruners.NopPruner()
+    if said.kind == "hyperband":
+        return pruners.HyperbandPruner(min_resource=1, max_resource=training.folds, reduction_factor=said.reduction)
+    return pruners.MedianPruner(n_startup_trials=said.startup_trials, n_warmup_steps=said.warmup_folds)
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:
     """Trials that count: complete or pruned."""
-    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in ("COMPLETE", "PRUNED")]
-
-
-def next_trial(rt: Runtime, study: Study, worker: int, total: int) -> Trial | None:
-    """Take a trial, or None when `total` are finished or being run. Workers ask one after the other, so none is run twice."""
-    with _alone(rt, study):
-        taken = sum(trial.state.name in ("COMPLETE", "PRUNED", "RUNNING") for trial in study.get_trials(deepcopy=False))
-        if taken >= total:
-            return None
-        trial = study.ask()
-        trial.set_user_attr(WORKER, worker)
-        return trial
-
-
-def give_back(rt: Runtime, study: Study, worker: int) -> int:
-    """Fail the trials that an earlier, killed life of this worker left running; forced points wait to be tried again."""
-    from optuna.trial import TrialState
-
-    with _alone(rt, study):
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        # a trial without a worker belongs to nobody alive: taking it and naming the worker happen under this lock
-        mine = [trial for trial in running if trial.user_attrs.get(WORKER, worker) == worker]
-        for trial in mine:
-            study.tell(trial.number, state=TrialState.FAIL)
-            if point := trial.system_attrs.get("fixed_params"):
-                study.enqueue_trial(point)
-        return len(mine)
+    return [trial for trial in study.get_trials(deepcopy=False) if trial.state.name in FINISHED]
 
 
 @contextmanager
@@ -90,22 +82,28 @@ def study_calls(rt: Runtime) -> Iterator[None]:
         raise SourceUnavailableError(f"study database {rt.settings.optuna_url} did not answer: {said}") from problem
 
 
-@contextmanager
-def _alone(rt: Runtime, study: Study) -> Iterator[None]:
-    with transaction(rt.engine) as connection:
-        lock_model(connection, f"study:{study.study_name}")
-        yield
+def storage_of(rt: Runtime, training: TrainingSection) -> RDBStorage:
+    """The process's connection to the study database; stale trials are given to others as `training.heartbeat` says."""
+    beat = training.heartbeat
+    seconds = (int(beat.interval.total_seconds()), int(beat.grace.total_seconds()))
+    return _storage_of(rt.settings.optuna_url, rt.settings.passfile, *seconds, beat.retries)
 
 
-def _storage(rt: Runtime) -> RDBStorage:
-    return _storage_of(rt.settings.optuna_url, rt.settings.passfile)
-
-
-@lru_cache(maxsize=2)
-def _storage_of(url: str, passfile: Path | None) -> RDBStorage:
+@lru_cache(maxsize=4)
+def _storage_of(url: str, passfile: Path | None, interval: int, grace: int, retries: int) -> RDBStorage:
     import optuna
+
+    from include.lifecycle.training.workers import RunAgain
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     arguments: dict[str, object] = {"connect_timeout": 5} | ({"passfile": str(passfile)} if passfile else {})
     kwargs = {"connect_args": arguments, "pool_size": 2, "max_overflow": 2, "pool_pre_ping": True}
-    return optuna.storages.RDBStorage(url, engine_kwargs=kwargs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.storages.RDBStorage(
+            url,
+            engine_kwargs=kwargs,
+            heartbeat_interval=interval,
+            grace_period=grace,
+            heartbeat_stale_trial_callback=RunAgain(retries),
+        )

@@ -1,152 +1,157 @@
-"""Stage tune: mapped workers add trials to one study until it holds as many as planned; each trial is scored on forward folds.
+"""Stage tune: mapped workers add trials to one study until it holds as many as planned, or time or patience is over.
 
-open_study (inside prepare_data) makes study, experiment and parent run; run_trials is one worker; fitting.py reads the winner.
+open_study (inside prepare_data) decides how the training goes (way.py) and makes study, experiment and parent run; run_trials is
+one worker (workers.py hands out trials, scoring.py scores them); fitting.py reads the winner.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from include.lifecycle.data.sampling import sample_mask
-from include.lifecycle.data.targets import Labels
-from include.lifecycle.errors import DataInvalidError
-from include.lifecycle.evaluation.metrics import Metric, objective_metric
+from include.lifecycle.evaluation.metrics import objective_metric
 from include.lifecycle.results import PreparedData, StudyPlan, TrainingOrder, TunedStudy
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.training.folds import Fold, forward_folds
-from include.lifecycle.training.pipelines import build_pipeline, feature_table, labels_of, predictions_of
+from include.lifecycle.training.scoring import FoldScorer, TuningData, tuning_data
 from include.lifecycle.training.search import chosen, suggest
-from include.lifecycle.training.study import (
-    WORKER,
-    create_study,
-    finished_trials,
-    give_back,
-    load_study,
-    next_trial,
-    study_calls,
-)
+from include.lifecycle.training.study import create_study, finished_trials, load_study, study_calls
 from include.lifecycle.training.tracking import TrialLog, open_parent_run
+from include.lifecycle.training.way import choose_way
+from include.lifecycle.training.workers import WORKER, Ending, Heartbeat, deadline_of, give_back, next_turn
 
 if TYPE_CHECKING:
-    import pandas as pd
     from optuna import Study, Trial
 
+__all__ = ["TuningData", "open_study", "run_trials", "tuning_data"]
 
-@dataclass(frozen=True)
-class TuningData:
-    """Rows that trials see: feature table (n, columns), labels (n,) and the folds over them."""
-
-    table: pd.DataFrame
-    labels: Labels
-    folds: list[Fold]
+STARTUP_TRIALS = 10  # points that the sampler draws at random before it models any (Optuna's own default)
+_WAIT = 1.0  # wall seconds between two looks at trials that others run
+_log = logging.getLogger(__name__)
 
 
 def open_study(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrder, prepared: PreparedData) -> StudyPlan:
-    """Make study, experiment and parent run, or find them again; check first that the prepared rows leave a fold to score on."""
+    """Decide the method; make study, experiment and parent run, or find them again.
+
+    Raises:
+        DataInvalidError: the prepared rows leave no fold to score on, or too few are new for method incremental.
+        SpecInvalidError: the method cannot be had (way.py).
+        SourceUnavailableError: study database or MLflow did not answer.
+    """
+    way = choose_way(spec, rt, run, order, prepared)
+    for note in way.notes:
+        _log.info("%s: %s", spec.name, note)
+    experiment, parent = open_parent_run(spec, rt, run, order)
+    plan = StudyPlan(
+        study=f"{spec.name}/{run.run_id}",
+        experiment_id=experiment,
+        parent_run_id=parent,
+        workers=1,
+        trials=0,
+        method=way.method,
+        base_version=way.base_version,
+        notes=way.notes,
+    )
+    if way.method != "full":
+        return plan
     tuning_data(spec, prepared)
     trials = int(order.overrides.get("trials", spec.training.trials))
-    name = f"{spec.name}/{run.run_id}"
     maximize = objective_metric(spec).greater_is_better
-    create_study(rt, name, maximize=maximize, training=spec.training, trials=trials)
-    experiment, parent = open_parent_run(spec, rt, run, order)
-    workers = min(spec.training.workers, trials)
-    return StudyPlan(study=name, experiment_id=experiment, parent_run_id=parent, workers=workers, trials=trials)
+    create_study(rt, plan.study, spec.training, way.points, maximize=maximize, trials=trials)
+    return plan.model_copy(update={"workers": min(spec.training.workers, trials), "trials": trials})
 
 
 def run_trials(spec: ModelSpec, rt: Runtime, run: RunContext, plan: StudyPlan, prepared: PreparedData, worker: int) -> TunedStudy:
-    """Run trials as worker number `worker` until the study holds `plan.trials` finished ones, or `training.timeout` is over.
+    """Run trials as worker number `worker` until the study holds `plan.trials` finished ones, or it is over otherwise.
+
+    A training that tunes nothing says so and is done at once.
 
     Raises:
         SourceUnavailableError: study database or MLflow did not answer; a rerun continues to the same total.
-        DataInvalidError: the rows leave no fold in which the classes can be learnt and scored.
+        DataInvalidError: the rows leave no fold in which both classes can be learnt and scored.
     """
+    if plan.method != "full":
+        said = "; ".join(plan.notes)
+        _log.info("%s: %s", spec.name, said)
+        return TunedStudy(study=plan.study, worker=worker, trials=0, best_value=None, best_params={}, reason=said)
     import optuna
     from threadpoolctl import threadpool_limits
 
-    data, metric = tuning_data(spec, prepared), objective_metric(spec)
-    log = TrialLog(rt, plan, spec.objective.metric, spec.training)
-    deadline = time.monotonic() + spec.training.timeout.total_seconds()
     with study_calls(rt), threadpool_limits(spec.training.threads):
-        study = load_study(rt, plan.study)
+        study = load_study(rt, plan.study, spec.training)
+        deadline = deadline_of(rt, study, spec.training)
+        log = TrialLog(rt, plan, spec.objective.metric, spec.training)
+        give_back(rt, study, worker, spec.training)
+        log.read()
+        log_own(study, log, worker)
         done = sum(trial.user_attrs.get(WORKER) == worker for trial in study.get_trials(deepcopy=False))
         # another seed after a restart, else the sampler would repeat the points of its first life
-        study.sampler = optuna.samplers.TPESampler(seed=spec.training.seed + 1000 * worker + done, constant_liar=True)
-        give_back(rt, study, worker)
-        log.read()
-        _log_own(study, log, worker)
-        while time.monotonic() < deadline and (trial := next_trial(rt, study, worker, plan.trials)) is not None:
-            _run_trial(spec, study, trial, data, metric)
-            _log_own(study, log, worker)
-        return _summary(spec, study, plan, worker)
+        seed = spec.training.seed + 1000 * worker + done
+        study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS, constant_liar=True)
+        over = _work(spec, rt, study, plan, prepared, log, worker, deadline)
+        return _summary(spec, study, plan, worker, over)
 
 
-def tuning_data(spec: ModelSpec, prepared: PreparedData) -> TuningData:
-    """A hash sample of at most `training.tuning_rows` training rows, and the folds that can tell models apart."""
-    import pandas as pd
-
-    rows = pd.read_parquet(prepared.train)
-    rows = rows[sample_mask(rows[spec.data.key].astype(str), spec.training.tuning_rows)]
-    times = rows[spec.data.event_time].dt.tz_convert(None).to_numpy(dtype="datetime64[us]")
-    labels = labels_of(spec, rows)
-    try:
-        found = forward_folds(times, spec.training.folds, spec.labels.mature_after)
-    except DataInvalidError as problem:
-        raise DataInvalidError(f"model {spec.name}, training.folds {spec.training.folds}: {problem}") from None
-    usable = [fold for fold in found if _tells(spec, labels, fold)]
-    if not usable:
-        raise DataInvalidError(
-            f"model {spec.name}: none of {len(found)} folds holds the classes on both sides ({len(rows)} rows)"
-        )
-    return TuningData(feature_table(spec.features, rows), labels, usable)
-
-
-def _tells(spec: ModelSpec, labels: Labels, fold: Fold) -> bool:
-    """Whether a fold's scores say something: two classes or more are to be told apart, and training saw them all."""
-    if spec.objective.task == "regression":
-        return True
-    asked, known = set(labels[fold.validation].tolist()), set(labels[fold.train].tolist())
-    return len(asked) > 1 and asked <= known
+def _work(
+    spec: ModelSpec,
+    rt: Runtime,
+    study: Study,
+    plan: StudyPlan,
+    prepared: PreparedData,
+    log: TrialLog,
+    worker: int,
+    deadline: float,
+) -> Ending:
+    """Trial after trial, until there is nothing more to take; trials that others run are waited for."""
+    scorer = FoldScorer(spec, tuning_data(spec, prepared))
+    pulse = Heartbeat(study, spec.training.heartbeat.interval.total_seconds())
+    while True:
+        turn = next_turn(rt, study, worker, spec.training, total=plan.trials, deadline=deadline)
+        if turn.over is not None:
+            _log.info("%s: tuning is over by %s", spec.name, turn.over)
+            return turn.over
+        if turn.trial is None:
+            time.sleep(_WAIT)
+            continue
+        with pulse.of(turn.trial):
+            _run_trial(spec, study, turn.trial, scorer)
+        log_own(study, log, worker)
 
 
-def _run_trial(spec: ModelSpec, study: Study, trial: Trial, data: TuningData, metric: Metric) -> None:
-    """Score one point fold by fold; a trial that falls behind the median of the others is pruned."""
+def _run_trial(spec: ModelSpec, study: Study, trial: Trial, scorer: FoldScorer) -> None:
+    """Score one point fold by fold; the pruner may stop it before the last. A trial that was given away meanwhile is dropped."""
+    from optuna.exceptions import UpdateFinishedTrialError
     from optuna.trial import TrialState
 
-    algorithm, params = suggest(trial, spec.training)
-    scores: list[float] = []
-    for step, fold in enumerate(data.folds):
-        pipeline = build_pipeline(spec, algorithm, params)
-        pipeline.fit(data.table.iloc[fold.train], data.labels[fold.train])
-        predicted = predictions_of(spec, pipeline, data.table.iloc[fold.validation])
-        scores.append(_defined(metric.score(data.labels[fold.validation].astype(np.float64), predicted)))
-        trial.report(float(np.mean(scores)), step)
-        if step < len(data.folds) - 1 and trial.should_prune():
-            study.tell(trial, state=TrialState.PRUNED)
-            return
-    study.tell(trial, float(np.mean(scores)))
+    try:
+        algorithm, params = suggest(trial, spec.training)
+        scores: list[float] = []
+        for step in range(len(scorer.data.folds)):
+            scores.append(scorer.score(step, algorithm, params))
+            trial.report(float(np.mean(scores)), step)
+            if step < len(scorer.data.folds) - 1 and trial.should_prune():
+                study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+                return
+        study.tell(trial, float(np.mean(scores)), skip_if_finished=True)
+    except UpdateFinishedTrialError:
+        _log.warning("trial %s was given to another worker while this one was silent", trial.number)
 
 
-def _defined(score: float) -> float:
-    """F1 of a model that never acts has no value; it found nothing, so it counts as 0."""
-    return 0.0 if np.isnan(score) else score
-
-
-def _log_own(study: Study, log: TrialLog, worker: int) -> None:
+def log_own(study: Study, log: TrialLog, worker: int) -> None:
+    """Write this worker's finished trials to MLflow, each once."""
     for trial in finished_trials(study):
         if trial.user_attrs.get(WORKER) == worker:
             log.write(trial)
 
 
-def _summary(spec: ModelSpec, study: Study, plan: StudyPlan, worker: int) -> TunedStudy:
+def _summary(spec: ModelSpec, study: Study, plan: StudyPlan, worker: int, over: Ending) -> TunedStudy:
     finished = finished_trials(study)
     own = sum(trial.user_attrs.get(WORKER) == worker for trial in finished)
     best_value, best_params = None, {}
     if any(trial.state.name == "COMPLETE" for trial in finished):
         algorithm, params = chosen(study.best_trial, spec.training)
         best_value, best_params = study.best_value, {"algorithm": algorithm, **params}
-    return TunedStudy(study=plan.study, worker=worker, trials=own, best_value=best_value, best_params=best_params)
+    return TunedStudy(study=plan.study, worker=worker, trials=own, best_value=best_value, best_params=best_params, reason=over)

@@ -43,7 +43,6 @@ SEVERAL_TOLD = [
     "never rolled out; none: no floor is wanted)",
     "churn.yaml:15:50: objective.metric: 'rmse' does not measure binary_classification; allowed: accuracy, average_precision, "
     "brier_score, f1, log_loss, roc_auc",
-    "churn.yaml:16:20: training.method: 'incremental' is not available yet; allowed now: full",
     "churn.yaml:16:42: training.workers: got 0; allowed: at least 1",
     "churn.yaml:16:58: training.estimators[0]: 'lightgbm' is not available yet; allowed now: logistic_regression, random_forest, "
     "hist_gradient_boosting",
@@ -72,7 +71,6 @@ NOT_YET = [
     ("retraining: {max_age: 31d}", "retraining.max_age: '31d' is not available yet; allowed now: '30d' (the default)"),
     ("retraining: {freeze: [x]}", "retraining.freeze: ['x'] is not available yet; allowed now: [] (the default)"),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
-    ("training: {entry_point: a:b}", "training.entry_point: 'a:b' is not available yet; allowed now: null (the default)"),
     ("columns: {age: {pii: hash}}", "columns.age.pii: 'hash' is not available yet; allowed now: keep"),
 ]
 
@@ -173,10 +171,11 @@ def test_a_file_that_is_no_text(project):
 
 def test_an_empty_file_lacks_what_is_required(project):
     told = project.problems("")
-    required = ["name", "owner", "tier", "data.connection", "data.query", "data.key", "data.event_time", "data.target"]
-    required += ["labels.query", "objective.task", "objective.metric", "objective.floor"]
+    required = ["name", "owner", "tier", "data.key", "data.event_time", "data.target"]
+    required += ["objective.task", "objective.metric", "objective.floor"]
     assert [line.split(": ")[1] for line in told if "missing, and it is required" in line] == required
-    assert all(line.startswith("churn.yaml:1:1: ") for line in told)
+    assert any("data: no source of rows; give either query (with connection) or dataset" in line for line in told)
+    assert all(line.startswith(("churn.yaml:1:1: ", "_defaults.yaml")) for line in told)
 
 
 def test_sql_must_lie_below_its_folder_and_bind_the_window(project):

@@ -23,7 +23,7 @@ def test_nothing_said_means_the_defaults():
         ({"trials": 0}, "trials: got 0: Input should be greater than or equal to 1"),
         ({"trials": 1001}, "trials: got 1001; allowed: 1 to 1000"),
         ({"trials": "many"}, "trials: got 'many'"),
-        ({"method": "incremental"}, "method 'incremental' is not available; allowed: full"),
+        ({"method": "fresh"}, "method 'fresh' is not available; allowed: full, incremental"),
         ({"force": "perhaps"}, "force: got 'perhaps'"),
     ],
 )
