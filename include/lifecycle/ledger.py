@@ -80,3 +80,11 @@ class Ledger:
             query = query.where(ledger.c.at <= until)
         with transaction(self.engine) as connection:
             return list(connection.execute(query).mappings())
+
+
+class SilentLedger(Ledger):
+    """A ledger that keeps nothing: for commands that only look, with the very functions that note what they do."""
+
+    def write(self, entry: Entry, connection: Connection | None = None) -> int:
+        """Write nothing; the id is 0."""
+        return 0

@@ -22,8 +22,8 @@ def add_source_option(parser: Any) -> None:
     parser.add_argument("--url", help="SQLAlchemy URL, without a password, of the database behind the model's data.connection")
 
 
-def source_of(arguments: argparse.Namespace, spec: ModelSpec, settings: Settings) -> URL:
-    """The database of `--url`, with the password that the file MODELOPS_PASSFILE holds for it, if any.
+def source_of(arguments: argparse.Namespace, spec: ModelSpec, settings: Settings) -> URL | None:
+    """The database of `--url`, with the password that the file MODELOPS_PASSFILE holds for it, if any; None for files.
 
     Raises:
         SettingsError: no URL, none that can be read, or one with a password in it.
@@ -32,6 +32,8 @@ def source_of(arguments: argparse.Namespace, spec: ModelSpec, settings: Settings
     from sqlalchemy.exc import ArgumentError
 
     example = "postgresql+psycopg2://reader@db:5432/warehouse"
+    if not arguments.url and spec.data.dataset is not None:
+        return None
     if not arguments.url:
         raise SettingsError(f"connection {spec.data.connection!r} is known to Airflow only; name its database: --url {example}")
     try:

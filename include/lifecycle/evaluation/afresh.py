@@ -16,6 +16,7 @@ from sqlalchemy import URL
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.evaluation.champion import load_champion
 from include.lifecycle.evaluation.evaluate import judge_alone
+from include.lifecycle.ledger import SilentLedger
 from include.lifecycle.registry.scoring import score
 from include.lifecycle.results import TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
@@ -40,7 +41,7 @@ class FreshEvaluation:
 
 
 def evaluate_version(
-    spec: ModelSpec, rt: Runtime, url: URL, version: int, *, start: datetime | None = None, end: datetime | None = None
+    spec: ModelSpec, rt: Runtime, url: URL | None, version: int, *, start: datetime | None = None, end: datetime | None = None
 ) -> FreshEvaluation:
     """Score the version on the source's rows after its `fit_until` (and `start`), with mature labels (and before `end`).
 
@@ -67,7 +68,7 @@ def evaluate_version(
     return FreshEvaluation(version, since, until, len(rows), alone.metrics, alone.verdicts)
 
 
-def _rows(spec: ModelSpec, rt: Runtime, url: URL, since: datetime, until: datetime) -> pd.DataFrame:
+def _rows(spec: ModelSpec, rt: Runtime, url: URL | None, since: datetime, until: datetime) -> pd.DataFrame:
     """Cleaned rows of the window; what is fetched lies in a temporary folder."""
     import pandas as pd
 
@@ -84,6 +85,6 @@ def _rows(spec: ModelSpec, rt: Runtime, url: URL, since: datetime, until: dateti
         window_end=until,
     )
     with TemporaryDirectory(prefix="modelops-evaluate-") as folder:
-        apart = Runtime(rt.settings, rt.clock, Storage(Path(folder)), rt.engine, rt.ledger)
+        apart = Runtime(rt.settings, rt.clock, Storage(Path(folder)), rt.engine, SilentLedger(rt.engine, rt.clock))
         fetched = fetch_data(spec, apart, RunContext(spec.name, "evaluate", "fetch_data"), order, url)
         return clean(spec, pd.read_parquet(fetched.path))

@@ -45,7 +45,7 @@ class LocalTraining:
 
     spec: ModelSpec
     rt: Runtime
-    url: URL
+    url: URL | None
     run_id: str = field(default_factory=lambda: f"local__{datetime.now(UTC):%Y%m%dT%H%M%S}__{uuid4().hex[:6]}")
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -70,15 +70,16 @@ class LocalTraining:
             with transaction(rt.engine) as connection:
                 lock_model(connection, spec.name)
                 now = rt.clock.now()
-                if reason := refusal(connection, spec, run.run_id, now, force=wanted.force):
-                    raise TrainingRefusedError(f"model {spec.name}: {reason}")
+                refused = refusal(connection, spec, run.run_id, now, sources={"manual"}, force=wanted.force)
+                if refused is not None:
+                    raise TrainingRefusedError(f"model {spec.name}: {refused.reason}")
                 order = _order(spec, wanted, now, champion)
                 evidence = {"order": order.model_dump(mode="json"), FORCED: wanted.force, "requested_by": [run.actor]}
                 rt.ledger.write(_entry(spec, run, order.reason, evidence), connection)
         return order
 
     def data(self, order: TrainingOrder) -> tuple[FetchedData, Snapshot]:
-        """Fetch, validate, snapshot."""
+        """Fetch, validate (bad rows are set aside), snapshot; returns what is left to learn from."""
         from include.lifecycle.data.fetch import fetch_data
         from include.lifecycle.data.snapshot import snapshot_data
         from include.lifecycle.data.validation import validate_data
