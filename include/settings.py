@@ -17,6 +17,7 @@ from include.lifecycle.units import format_duration, parse_duration
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _TIMEOUT, _ATTEMPT = "MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"
+_NEW_ROWS = "MODELOPS_NEW_ROWS_POLL"
 _SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=1)  # Envoy counts milliseconds, and 0 means "wait for ever"
 
 
@@ -44,6 +45,15 @@ class Settings:
     overlay: Path | None
     airflow_url: str
     airflow_passwords: Path
+    new_rows_poll: timedelta
+    webhook_secret: Path
+    pii_key_file: Path
+    training_data: tuple[str, ...]
+    snapshot_remote: str
+    s3_endpoint: str | None
+    s3_region: str | None
+    s3_profile: str | None
+    s3_credentials: Path | None
     airflow_token_file: Path | None = None
 
     @property
@@ -74,9 +84,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     env = {**_read_env_file(local / "modelops.env"), **given}
     timeout, attempt_timeout = _timeouts(env)
     clock_file, overlay, passfile = (env.get(f"MODELOPS_{name}") for name in ("CLOCK_FILE", "OVERLAY", "PASSFILE"))
+    storage = Path(env.get("MODELOPS_STORAGE", local / "data"))
     return Settings(
         home=home,
-        storage=Path(env.get("MODELOPS_STORAGE", local / "data")),
+        storage=storage,
         database_url=env.get("MODELOPS_DATABASE_URL", "postgresql+psycopg2://modelops@127.0.0.1:18432/modelops"),
         optuna_url=env.get("MODELOPS_OPTUNA_URL", "postgresql+psycopg2://optuna@127.0.0.1:18432/optuna"),
         mlflow_url=env.get("MODELOPS_MLFLOW_URL", "http://127.0.0.1:18500"),
@@ -90,11 +101,20 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         server_conf_dir=Path(env.get("MODELOPS_SERVER_CONF_DIR", local / "supervisor" / "conf.d")),
         server_log_dir=Path(env.get("MODELOPS_SERVER_LOG_DIR", local / "logs")),
         server_ports=_port_range("MODELOPS_SERVER_PORTS", env.get("MODELOPS_SERVER_PORTS", "18300-18399")),
+        training_data=_places("MODELOPS_TRAINING_DATA", env.get("MODELOPS_TRAINING_DATA", str(storage / "incoming"))),
+        snapshot_remote=_place("MODELOPS_SNAPSHOT_REMOTE", env.get("MODELOPS_SNAPSHOT_REMOTE", str(storage / "snapshot-remote"))),
+        s3_endpoint=_endpoint(env.get("MODELOPS_S3_ENDPOINT")),
+        s3_region=env.get("MODELOPS_S3_REGION") or None,
+        s3_profile=env.get("MODELOPS_S3_PROFILE") or None,
+        s3_credentials=Path(env["MODELOPS_S3_CREDENTIALS"]) if env.get("MODELOPS_S3_CREDENTIALS") else None,
         passfile=Path(passfile) if passfile else None,
         clock_file=Path(clock_file) if clock_file else None,
         overlay=Path(overlay) if overlay else None,
         airflow_url=env.get("MODELOPS_AIRFLOW_URL", "http://127.0.0.1:18080"),
         airflow_passwords=Path(env.get("MODELOPS_AIRFLOW_PASSWORDS", local / "secrets" / "airflow-passwords.json")),
+        new_rows_poll=_timeout(_NEW_ROWS, env.get(_NEW_ROWS, "5m")),
+        webhook_secret=Path(env.get("MODELOPS_WEBHOOK_SECRET_FILE", local / "secrets" / "mlflow-webhook")),
+        pii_key_file=Path(env.get("MODELOPS_PII_KEY_FILE", local / "secrets" / "pii-key")),
         airflow_token_file=Path(token_file) if (token_file := env.get("MODELOPS_AIRFLOW_TOKEN_FILE")) else None,
     )
 
@@ -135,6 +155,30 @@ def _port_range(name: str, text: str) -> tuple[int, int]:
     if not all(end.isdecimal() and 1 <= int(end) <= 65_535 for end in ends) or int(ends[0]) > int(ends[1]):
         raise SettingsError(f"{name}={text!r}; allowed: first-last, rising, each from 1 to 65535, such as 18300-18399")
     return int(ends[0]), int(ends[1])
+
+
+def _places(name: str, text: str) -> tuple[str, ...]:
+    """Folders or S3 prefixes, with commas between them."""
+    return tuple(_place(name, part.strip()) for part in text.split(",") if part.strip())
+
+
+def _place(name: str, text: str) -> str:
+    """An absolute folder or `s3://bucket/prefix`; a relative folder is below the working folder, made absolute here."""
+    if text.startswith("s3://"):
+        if not text.removeprefix("s3://").strip("/"):
+            raise SettingsError(f"{name}={text!r}; allowed: a folder, or s3://bucket/prefix")
+        return text.rstrip("/")
+    if "://" in text:
+        raise SettingsError(f"{name}={text!r}; allowed: a folder, or s3://bucket/prefix")
+    return str(Path(text).absolute())
+
+
+def _endpoint(text: str | None) -> str | None:
+    if text and not text.startswith(("http://", "https://")):
+        raise SettingsError(
+            f"MODELOPS_S3_ENDPOINT={text!r}; allowed: an http:// or https:// address, such as http://127.0.0.1:9000"
+        )
+    return text or None
 
 
 def _read_env_file(path: Path) -> dict[str, str]:

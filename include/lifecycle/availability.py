@@ -19,7 +19,6 @@ AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
     "risk": ("low", "medium"),
     "serving": ("online",),
     "data.sample_by": ("key",),
-    "columns.*.pii": ("keep",),
     "objective.task": ("binary_classification",),
     "objective.metric": ("roc_auc", "average_precision", "brier_score", "log_loss", "accuracy", "f1"),
     "training.estimators.*": ("logistic_regression", "random_forest", "hist_gradient_boosting"),

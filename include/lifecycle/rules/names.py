@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from include.lifecycle.origins import KeyPath
 from include.lifecycle.rules.evaluation import intersection_columns
+from include.lifecycle.rules.pii import treatments
 from include.lifecycle.rules.view import Found, Rule, View, did_you_mean, number
 
 # Pairs that must rise: the first may not be above the second.
@@ -51,7 +52,7 @@ def _columns_are_known(view: View) -> Found:
     known |= {name for _, name in intersection_columns(view)} | {str(view.get("evaluation.entity"))}
     columns = view.get("columns")
     for name in columns if isinstance(columns, dict) else ():
-        if name not in known:
+        if name not in known and name not in treatments(view):  # hashed and dropped columns may be any that the query returns
             yield ("columns", name), f"{name!r} is no column of this model{did_you_mean(name, known)}"
 
 

@@ -71,7 +71,6 @@ NOT_YET = [
     ("retraining: {max_age: 31d}", "retraining.max_age: '31d' is not available yet; allowed now: '30d' (the default)"),
     ("retraining: {freeze: [x]}", "retraining.freeze: ['x'] is not available yet; allowed now: [] (the default)"),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
-    ("columns: {age: {pii: hash}}", "columns.age.pii: 'hash' is not available yet; allowed now: keep"),
 ]
 
 
