@@ -29,6 +29,7 @@ __all__ = [
     "CALIBRATION_GAP",
     "OF_ACTING",
     "POSITIVE_RATE",
+    "PROPER",
     "Metric",
     "RankMetric",
     "SumMetric",
@@ -45,12 +46,8 @@ __all__ = [
     "trivial_predictions",
 ]
 
-# A decay signal names what it measured; the challenger must be better on this metric.
-_MEASURES = {
-    "binary_classification": {"calibration_gap": "brier_score"},
-    "multiclass_classification": {"calibration_gap": "log_loss"},
-    "regression": {"calibration_gap": "rmse"},
-}
+PROPER = {"binary_classification": "brier_score", "multiclass_classification": "log_loss", "regression": "rmse"}
+"""Per task the metric that is best for the true expectation: it sees what calibration sees (Gneiting & Raftery 2007)."""
 
 
 def metrics_of(spec: ModelSpec) -> Mapping[str, Metric]:
@@ -90,8 +87,8 @@ def metric_named(name: str, threshold: float) -> Metric:
 def metric_of_measure(measure: str | None, spec: ModelSpec) -> Metric:
     """The metric on which a challenger answers a decay of `measure`: its own, one that sees a calibration gap (Brier score,
     log loss or RMSE by task), else the objective."""
-    answers = _MEASURES[spec.objective.task]
-    return metrics_of(spec).get(answers.get(measure or "", measure or "")) or objective_metric(spec)
+    wanted = PROPER[spec.objective.task] if measure == "calibration_gap" else measure
+    return metrics_of(spec).get(wanted or "") or objective_metric(spec)
 
 
 def task_metrics(spec: ModelSpec, y: Floats, p: Floats) -> dict[str, float]:

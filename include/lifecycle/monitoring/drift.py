@@ -43,13 +43,28 @@ def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: 
 
 
 def check_prediction_drift(spec: ModelSpec, profile: Profile, window: Predictions) -> Verdict:
-    """Distance of the window's predictions from the hold-out's, by the same two bars."""
+    """Distance of the window's predictions (of a multiclass model: of its predicted classes) from the hold-out's, by the same
+    two bars."""
+    if isinstance(profile.prediction, CategoricalProfile):
+        return _predicted_classes(spec, profile.prediction, window)
     distance = profile.distance(PREDICTION, window.values)
     verdict = _judge(spec, PREDICTION_DRIFT, profile.prediction, distance, window.rows, reference="hold-out")
     mean = float(window.values.mean()) if window.rows else None
     return verdict.model_copy(
         update={"evidence": verdict.evidence | {"mean_prediction": mean, "reference_mean": profile.prediction.mean}}
     )
+
+
+def _predicted_classes(spec: ModelSpec, stored: CategoricalProfile, window: Predictions) -> Verdict:
+    names = spec.objective.classes
+    numbers_ = window.values[np.isfinite(window.values)].astype(np.int64)
+    counts = counts_of(names[number] for number in numbers_ if number < len(names))
+    distance = category_distance(stored.counts, counts, stored.method)
+    verdict = _judge(spec, PREDICTION_DRIFT, stored, distance, window.rows, reference="hold-out")
+    shares = {name: round(count / max(window.rows, 1), 6) for name, count in sorted(counts.items())}
+    reference = {name: round(count / max(stored.rows, 1), 6) for name, count in sorted(stored.counts.items())}
+    told = {"predicted_shares": shares, "reference_shares": reference}
+    return verdict.model_copy(update={"evidence": verdict.evidence | told})
 
 
 def _judge(

@@ -74,6 +74,14 @@ def guarded(check: str, measure: Callable[[], list[Verdict]]) -> list[Verdict]:
 def _numbers(spec: ModelSpec, window: Predictions, labelled: Labelled, now: datetime) -> dict[str, Any]:
     measured: dict[str, Any] = {"measured_at": now.isoformat(), "label_coverage": labelled.coverage}
     if window.rows:
-        measured["mean_prediction"] = float(np.nanmean(window.values))
+        measured |= _predicted(spec, window)
         measured["latency_ms_p95"] = float(np.nanquantile(window.latencies, 0.95))
     return measured | {"performance": performance_numbers(spec, labelled)}
+
+
+def _predicted(spec: ModelSpec, window: Predictions) -> dict[str, Any]:
+    """Mean prediction; of a multiclass model the share of each predicted class."""
+    if not spec.objective.classes:
+        return {"mean_prediction": float(np.nanmean(window.values))}
+    shares = {name: float(np.mean(window.values == place)) for place, name in enumerate(spec.objective.classes)}
+    return {"predicted_shares": shares}

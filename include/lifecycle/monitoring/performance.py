@@ -1,8 +1,9 @@
-"""Performance of one window on mature labels: skill lost against the hold-out, and calibration. Pure.
+"""Performance of one window on mature labels: skill lost against the hold-out. Pure; calibration.py has the other verdict.
 
-Both fail on a bound, not on the estimate. Skill lost is L = 1 - s / s0, with s0 the mean skill of k hold-out windows of the same
+It fails on a bound, not on the estimate. Skill lost is L = 1 - s / s0, with s0 the mean skill of k hold-out windows of the same
 length and d their deviation: a new window's L has the error sqrt(max(e, d)^2 + (s / s0)^2 d^2 / k) / s0 (delta method, e the
-window's own error) and Student's t with k - 1 degrees of freedom; its lower bound stands on the ladder warn < act < concept.
+window's own error) and Student's t with k - 1 degrees of freedom; its lower bound stands on the ladder warn < act < concept. Of a
+regression's error e against e0 in the hold-out's windows, L = e / e0 - 1, with the same error.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from include.lifecycle.evaluation.metrics import OF_ACTING, metric_named, objective_metric
+from include.lifecycle.evaluation.metrics import OF_ACTING, PROPER, descriptions_of, metrics_of, objective_metric
+from include.lifecycle.monitoring.calibration import CALIBRATION, DECAY, check_calibration, unclear
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.profile import PerformanceReference, Profile
-from include.lifecycle.monitoring.skill import FEWEST_BLOCKS, Estimate, mean_gap, skill, time_blocks
+from include.lifecycle.monitoring.skill import FEWEST_BLOCKS, Estimate, is_error, skill, time_blocks, whole_skill
 from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
 
-DECAY = "decay"
-CALIBRATION = f"{DECAY}:calibration_gap"
+__all__ = ["CALIBRATION", "DECAY", "check_performance", "performance_numbers"]
+
 SMALLEST_SKILL = 0.02
 """A hold-out with less skill is no basis for "skill lost"."""
 
@@ -29,48 +31,43 @@ def check_performance(spec: ModelSpec, profile: Profile, window: Window, labelle
     """Verdicts `decay:<metric>` and `decay:calibration_gap`; too few mature labels, blocks or classes are inconclusive."""
     check = f"{DECAY}:{spec.objective.metric}"
     rows, wanted = labelled.labels.size, spec.monitoring.minimum_labels
-    if spec.objective.task != "binary_classification" or rows < wanted:
+    if rows < wanted:
         why = f"{rows} mature labels; monitoring.minimum_labels asks for {wanted}"
-        return [_unclear(name, why, rows=rows, coverage=labelled.coverage) for name in (check, CALIBRATION)]
+        return [unclear(name, why, rows=rows, coverage=labelled.coverage) for name in (check, CALIBRATION)]
     blocks = time_blocks(labelled.times / 1e6, window.start.timestamp(), window.length.total_seconds())
-    gap = mean_gap(labelled.labels, labelled.values, blocks)
-    verdicts = [_calibration(spec, labelled, gap)]
-    if np.unique(labelled.labels).size < 2:
-        return [_unclear(check, "all mature labels are of one class", rows=rows), *verdicts]
+    verdicts = [check_calibration(spec, profile.performance, labelled, blocks)]
+    if spec.objective.task != "regression" and np.unique(labelled.labels).size < 2:
+        return [unclear(check, "all mature labels are of one class", rows=rows), *verdicts]
     if profile.performance is None:
-        return [_unclear(check, "the profile holds no hold-out performance", rows=rows), *verdicts]
+        return [unclear(check, "the profile holds no hold-out performance", rows=rows), *verdicts]
     measured = skill(objective_metric(spec), labelled.labels, labelled.values, blocks)
     return [_decay(spec, profile.performance, labelled, measured), *verdicts]
 
 
 def performance_numbers(spec: ModelSpec, labelled: Labelled) -> dict[str, float]:
-    """Objective metric, Brier score, observed rate, mean prediction and their gap on mature labels; undefined ones left out."""
-    if not labelled.labels.size:
+    """Objective metric, what it is without skill, and the task's proper score on mature labels, undefined ones left out.
+
+    Beside them: binary `observed_rate`, `mean_prediction` and their difference `calibration_gap`; regression `observed_mean`,
+    `mean_prediction`, `mean_error`; multiclass `calibration_gap`, the largest of its classes.
+    """
+    labels, values = labelled.labels, labelled.values
+    if not labels.size:
         return {}
-    names = [spec.objective.metric, "brier_score"] if spec.objective.task == "binary_classification" else []
-    values: dict[str, float] = {
-        name: metric_named(name, spec.objective.threshold).score(labelled.labels, labelled.values) for name in names
-    }
-    rate, mean = float(labelled.labels.mean()), float(labelled.values.mean())
-    values |= {"observed_rate": rate, "mean_prediction": mean, "calibration_gap": mean - rate}
-    return {name: value for name, value in values.items() if np.isfinite(value)}
-
-
-def _calibration(spec: ModelSpec, labelled: Labelled, gap: Estimate) -> Verdict:
-    limit, margin = spec.monitoring.performance.calibration_gap, gap.margin(spec.evaluation.confidence)
-    rate, mean = float(labelled.labels.mean()), float(labelled.values.mean())
-    evidence: dict[str, Any] = {"effect": abs(gap.value), "gap": gap.value, "observed_rate": rate, "mean_prediction": mean}
-    evidence |= {"threshold": limit, "rows": labelled.labels.size, "coverage": labelled.coverage}
-    if not np.isfinite(margin):
-        return _unclear(CALIBRATION, f"mature labels lie in {gap.blocks} blocks of time: too few for an interval", **evidence)
-    lower = max(abs(gap.value) - margin, 0.0)
-    fails = lower > limit
-    words = f"mean prediction {mean:.3f} against an observed rate of {rate:.3f}: gap {abs(gap.value):.3f}, at least {lower:.3f}"
-    evidence |= {"lower": lower, "severity": "act", "measure": "calibration_gap"}
-    outcome = Outcome.FAIL if fails else Outcome.PASS
-    return Verdict(
-        check=CALIBRATION, outcome=outcome, reason=f"{words}, {'above' if fails else 'within'} {limit:g}", evidence=evidence
-    )
+    known, metric = metrics_of(spec), objective_metric(spec)
+    proper = known[PROPER[spec.objective.task]]
+    found = {one.name: one.score(labels, values) for one in (metric, proper)}
+    found["no_skill"] = whole_skill(metric, labels, values)[1]
+    if spec.objective.task == "multiclass_classification":
+        found["calibration_gap"] = descriptions_of(spec)["calibration_gap"].score(labels, values)
+    else:
+        binary = spec.objective.task == "binary_classification"
+        label, mean = float(labels.mean()), float(values.mean())
+        found["mean_prediction"] = mean
+        found |= {
+            "observed_rate" if binary else "observed_mean": label,
+            "calibration_gap" if binary else "mean_error": mean - label,
+        }
+    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled, measured: Estimate) -> Verdict:
@@ -79,24 +76,32 @@ def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled,
     value = objective_metric(spec).score(labelled.labels, labelled.values)
     evidence: dict[str, Any] = {"value": value, "skill": measured.value, "rows": labelled.labels.size}
     evidence |= {"reference_value": reference.value, "reference_skill": reference.skill, "deviation": reference.deviation}
-    if metric in OF_ACTING and reference.threshold != spec.objective.threshold:
+    acts = spec.objective.task == "binary_classification" and metric in OF_ACTING
+    if acts and reference.threshold != spec.objective.threshold:
         why = (
             f"the hold-out was measured at threshold {reference.threshold:g}, the model now acts at {spec.objective.threshold:g}"
         )
-        return _unclear(check, why, **evidence)
-    if reference.metric != metric or reference.skill is None or reference.skill < SMALLEST_SKILL:
-        return _unclear(check, f"the hold-out's windows give no basis: {reference.metric} skill {reference.skill}", **evidence)
+        return unclear(check, why, **evidence)
+    smallest = np.nextafter(0, 1) if is_error(metric) else SMALLEST_SKILL
+    if reference.metric != metric or reference.skill is None or reference.skill < smallest:
+        return unclear(check, f"the hold-out's windows give no basis: {reference.metric} skill {reference.skill}", **evidence)
     if not np.isfinite(measured.error):
-        return _unclear(check, f"mature labels lie in {measured.blocks} blocks of time: too few for an interval", **evidence)
+        return unclear(check, f"mature labels lie in {measured.blocks} blocks of time: too few for an interval", **evidence)
     lost = _lost(reference, measured)
     lower = lost.value - lost.margin(spec.evaluation.confidence)
     steps = (("concept", ladder.concept), ("act", ladder.act), ("warn", ladder.warn))
     severity = next((name for name, bar in steps if lower > bar), None)
     evidence |= {"effect": max(lost.value, 0.0), "lower": lower, "threshold": ladder.warn, "severity": severity or "none"}
     evidence["measure"] = metric
-    words = f"{metric} {value:.3f}, skill {measured.value:.3f} against {reference.skill:.3f} in hold-out windows"
-    reason = f"{words}: {lost.value:.1%} of skill lost, {f'at least {lower:.1%}' if lower > 0 else 'perhaps none'}"
+    reason = f"{_words(metric, value, measured, reference, lost)}, {f'at least {lower:.1%}' if lower > 0 else 'perhaps none'}"
     return Verdict(check=check, outcome=Outcome.FAIL if severity else Outcome.PASS, reason=reason, evidence=evidence)
+
+
+def _words(metric: str, value: float, measured: Estimate, reference: PerformanceReference, lost: Estimate) -> str:
+    if is_error(metric):
+        return f"{metric} {value:.4g} against {reference.skill:.4g} in hold-out windows: larger by {lost.value:.1%}"
+    words = f"{metric} {value:.3f}, skill {measured.value:.3f} against {reference.skill:.3f} in hold-out windows"
+    return f"{words}: {lost.value:.1%} of skill lost"
 
 
 def _lost(reference: PerformanceReference, measured: Estimate) -> Estimate:
@@ -104,8 +109,5 @@ def _lost(reference: PerformanceReference, measured: Estimate) -> Estimate:
     expected, deviation = reference.skill or np.nan, reference.deviation
     ratio = measured.value / expected
     error = np.hypot(max(measured.error, deviation), ratio * deviation / np.sqrt(reference.windows)) / expected
-    return Estimate(1 - ratio, float(error), max(int(reference.windows), FEWEST_BLOCKS))
-
-
-def _unclear(check: str, reason: str, **evidence: Any) -> Verdict:
-    return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence=evidence)
+    lost = ratio - 1 if is_error(reference.metric) else 1 - ratio
+    return Estimate(lost, float(error), max(int(reference.windows), FEWEST_BLOCKS))

@@ -30,7 +30,8 @@ Objects = NDArray[np.object_]
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """One version's rows in one window: `times` in microseconds since 1970, `keys` (None where the client gave none),
-    `values` = predictions, `latencies` in ms, and each feature as logged (numbers with NaN, or text with None); all (n,)."""
+    `values` = predictions, `latencies` in ms, and each feature as logged (numbers with NaN, or text with None); all (n,).
+    Multiclass: `values` are class numbers, `probabilities` (n, classes) with NaN where the log has none."""
 
     version: int
     window: Window
@@ -39,6 +40,12 @@ class Predictions:
     values: Floats
     latencies: Floats
     features: dict[str, NDArray[Any]]
+    probabilities: Floats | None = None
+
+    @property
+    def scores(self) -> Floats:
+        """What metrics judge: `values` (n,), or `probabilities` (n, classes) where there are any."""
+        return self.values if self.probabilities is None else self.probabilities
 
     @property
     def rows(self) -> int:
@@ -61,7 +68,9 @@ class PredictionLog:
     def read(self, version: int, window: Window) -> Predictions:
         """All rows that `version` answered in `window`, in order of event time."""
         named = [f"{quoted(feature_column(name))} AS {quoted('f_' + name)}" for name in self.spec.features.all]
-        columns = ", ".join(["epoch_us(event_time) AS at", "key", "prediction", "latency_ms", *named])
+        classes = self.spec.objective.classes
+        plain = ["epoch_us(event_time) AS at", "key", "prediction", "latency_ms", *(["probabilities"] if classes else [])]
+        columns = ", ".join([*plain, *named])
         query = (
             f"SELECT {columns} FROM log WHERE model_version = ? AND epoch_us(event_time) >= ? AND epoch_us(event_time) < ? "  # noqa: S608 - quoted
             "ORDER BY event_time, request_id, row"
@@ -77,6 +86,7 @@ class PredictionLog:
             values=_floats(found["prediction"]),
             latencies=_floats(found["latency_ms"]),
             features=numeric | texts,
+            probabilities=_lists(found["probabilities"], len(classes)) if classes else None,
         )
 
     def _fetch(self, query: str, parameters: list[Any]) -> dict[str, Any]:
@@ -112,6 +122,16 @@ def microseconds(at: datetime) -> int:
 
 def _floats(values: Any) -> Floats:
     found: Floats = np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)  # DuckDB masks nulls
+    return found
+
+
+def _lists(values: Any, length: int) -> Floats:
+    """Lists of `length` numbers (n, length); a row without such a list is NaN."""
+    masked = np.ma.asarray(values)
+    found = np.full((len(masked), length), np.nan)
+    for row, (value, missing) in enumerate(zip(masked.data, np.ma.getmaskarray(masked), strict=True)):
+        if not missing and value is not None and len(value) == length:
+            found[row] = value
     return found
 
 

@@ -94,27 +94,32 @@ class CategoricalProfile(ColumnProfile):
 
 
 class PerformanceReference(Frozen):
-    """What the hold-out showed: objective metric (acting from `threshold` on) and Brier score over all of it, rate, mean
-    prediction.
+    """What the hold-out showed: objective metric (acting from `threshold` on) over all of it; for binary targets the Brier score,
+    rate and mean prediction; for a regression `rate` is the labels' mean and `spread` their standard deviation.
 
-    `skill` (skill.py) is the mean over hold-out windows of the monitored length, `deviation` their standard deviation, `windows`
-    how many independent ones there are: ranking within days is harder than across them, so windows are compared with windows.
+    `skill` (skill.py; of a regression's error the error itself) is the mean over hold-out windows of the monitored length,
+    `deviation` their standard deviation, `windows` how many independent ones there are: ranking within days is harder than
+    across them, so windows are compared with windows.
     """
 
     rows: int
     metric: str
     threshold: float = 0.5  # at which profiles were made before it was part of the spec
     value: float
-    brier_score: float
-    rate: float
-    mean_prediction: float
+    brier_score: float | None = None
+    rate: float | None = None
+    mean_prediction: float | None = None
+    spread: float | None = None
     skill: float | None
     deviation: float
     windows: float
 
 
 class Profile(Frozen):
-    """The whole reference of one version. `samples`: sorted values per numeric column and of the hold-out's predictions."""
+    """The whole reference of one version. `samples`: sorted values per numeric column and of the hold-out's predictions.
+
+    `prediction`: what the hold-out's predictions looked like; of a multiclass model how often it predicted each class.
+    """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -126,7 +131,7 @@ class Profile(Frozen):
     window_seconds: float
     numeric: dict[str, NumericProfile]
     categorical: dict[str, CategoricalProfile]
-    prediction: NumericProfile
+    prediction: NumericProfile | CategoricalProfile
     performance: PerformanceReference | None
     samples: dict[str, Floats] = Field(exclude=True, repr=False)
 
@@ -144,7 +149,10 @@ class Profile(Frozen):
         return self.reference(column).distance(values)
 
     def _numeric(self, column: str) -> NumericProfile:
-        return self.prediction if column == PREDICTION else self.numeric[column]
+        stored = self.prediction if column == PREDICTION else self.numeric[column]
+        if not isinstance(stored, NumericProfile):
+            raise KeyError(f"{column} of a multiclass model has counts of classes, no sample")
+        return stored
 
     def write(self, folder: Path) -> None:
         """Write both files into `folder` (created when missing); samples first, so that profile.json says the pair is whole."""
@@ -174,7 +182,7 @@ def build_profile(
 ) -> Profile:
     """Profile one version from what it was fitted on (`train`) and what it was not (`holdout`, with event time and target).
 
-    `holdout_predictions`: (len(holdout),) P(target = 1). Raise DataInvalidError for an empty table or a length that differs.
+    `holdout_predictions`: (n,) or (n, classes), n = len(holdout). Raise DataInvalidError for an empty table or another length.
     """
     from include.lifecycle.monitoring.referencing import profile_from
 

@@ -1,8 +1,8 @@
 """How a reference profile is built from the training and hold-out tables; profile.py holds the result's shape.
 
 Nulls of features: distances of hold-out windows to training. Null of predictions: the hold-out is its own reference, so each
-window's Wasserstein distance is divided by 1 - its share of the hold-out, which is exactly the distance to the rest; for KL
-its counts are taken out of the hold-out's.
+window's Wasserstein distance is divided by 1 - its share of the hold-out, which is exactly the distance to the rest; for KL, and
+for the predicted classes of a multiclass model, its counts are taken out of the hold-out's.
 """
 
 from __future__ import annotations
@@ -15,22 +15,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from include.lifecycle.evaluation.metrics import metric_named, objective_metric
 from include.lifecycle.monitoring.columns import categories, counts_of, numbers, seconds
+from include.lifecycle.monitoring.performance_reference import FEWEST_DRAWS, performance_reference
 from include.lifecycle.monitoring.profile import (
     PREDICTION,
     QUANTILE_LEVELS,
     CategoricalProfile,
     Null,
     NumericProfile,
-    PerformanceReference,
     Profile,
 )
-from include.lifecycle.monitoring.skill import skill_values
 from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
 from include.lifecycle.statistics.distances import CATEGORICAL_DISTANCES, Counts, NumericReference, QuantileBins, kl_divergence
 from include.lifecycle.statistics.null import (
-    FEWEST_WINDOWS,
     DrawnWindows,
     draw_windows,
     false_alarm_level,
@@ -48,8 +45,6 @@ Floats = NDArray[np.float64]
 SAMPLE_SIZE = 50_000
 NULL_ROWS = 20_000  # hold-out rows that windows are drawn from
 DRAWS = 200
-SKILL_DRAWS = 60
-FEWEST_DRAWS = 20
 SIZES = (1, 4)  # window sizes of the nulls, in multiples of monitoring.minimum_rows
 
 
@@ -113,7 +108,11 @@ def profile_from(
             numeric[name], samples[name] = _numeric(numbers(train[name]), values, nulls, methods.numeric)
         else:
             categorical[name] = _categorical(train[name], categories(holdout[name])[kept], nulls, methods.categorical)
-    prediction, samples[PREDICTION] = _numeric(predictions, predictions[kept], nulls, methods.numeric, inside=True)
+    prediction: NumericProfile | CategoricalProfile
+    if predictions.ndim == 2:
+        prediction = _predicted_classes(spec, predictions, kept, nulls, methods.categorical)
+    else:
+        prediction, samples[PREDICTION] = _numeric(predictions, predictions[kept], nulls, methods.numeric, inside=True)
     return Profile(
         model=spec.name,
         train_rows=len(train),
@@ -124,7 +123,7 @@ def profile_from(
         numeric=numeric,
         categorical=categorical,
         prediction=prediction,
-        performance=_performance(spec, holdout, times, predictions),
+        performance=performance_reference(spec, holdout, times, predictions),
         samples={name: values for name, values in samples.items() if values.size},
     )
 
@@ -214,41 +213,23 @@ def _categorical(
     )
 
 
-def _performance(spec: ModelSpec, holdout: pandas.DataFrame, times: Floats, predictions: Floats) -> PerformanceReference | None:
-    labels = numbers(holdout[spec.data.target])
-    known = np.isfinite(labels)
-    labels, guesses = labels[known], predictions[known]
-    if spec.objective.task != "binary_classification" or np.unique(labels).size < 2:
-        return None
-    threshold = spec.objective.threshold
-    expected, deviation, windows = _window_skills(spec, labels, guesses, times[known])
-    return PerformanceReference(
-        rows=labels.size,
-        metric=spec.objective.metric,
-        threshold=threshold,
-        value=objective_metric(spec).score(labels, guesses),
-        brier_score=metric_named("brier_score", threshold).score(labels, guesses),
-        rate=float(labels.mean()),
-        mean_prediction=float(guesses.mean()),
-        skill=expected,
-        deviation=deviation,
-        windows=windows,
+def _predicted_classes(
+    spec: ModelSpec, predictions: Floats, kept: NDArray[np.int64], nulls: _Nulls, method: CategoricalMethod
+) -> CategoricalProfile:
+    """How often each class was predicted; the null's windows are compared with the hold-out without them."""
+    names = spec.objective.classes
+    numbers_ = predictions.argmax(axis=1)
+    cells = numbers_[kept].astype(np.int64)
+    whole = np.bincount(cells, minlength=len(names)).astype(np.float64)
+    found = nulls.of(cells, len(names), lambda seen: CATEGORICAL_DISTANCES[method](whole - seen, seen))
+    counts = np.bincount(numbers_, minlength=len(names))
+    return CategoricalProfile(
+        rows=len(predictions),
+        null_share=0.0,
+        nulls=found,
+        counts={name: int(count) for name, count in zip(names, counts, strict=True) if count},
+        method=method,
     )
-
-
-def _window_skills(spec: ModelSpec, labels: Floats, predictions: Floats, times: Floats) -> tuple[float | None, float, float]:
-    """Mean and deviation of skill over hold-out windows, and how many independent ones; no mean when there are too few."""
-    drawn = draw_windows(times, spec.monitoring.window, rows=labels.size, draws=SKILL_DRAWS, seed=spec.training.seed)
-    values, metric = np.full(len(drawn.rows), np.nan), objective_metric(spec)
-    for place, chosen in enumerate(drawn.rows):
-        held = labels[chosen]
-        if 0 < held.sum() < held.size:
-            score = metric.score(held, predictions[chosen])
-            values[place] = skill_values(spec.objective.metric, np.array([score]), np.array([held.mean()]))[0]
-    some = values[np.isfinite(values)]
-    if some.size < FEWEST_DRAWS or drawn.disjoint < FEWEST_WINDOWS:
-        return None, 0.0, drawn.disjoint
-    return float(some.mean()), float(some.std(ddof=1)), independent_windows(values, drawn)
 
 
 def _moment(at: float) -> datetime:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.columns import categories, numbers
 from include.lifecycle.monitoring.predictions import Predictions
-from include.lifecycle.monitoring.profile import PREDICTION, Profile
+from include.lifecycle.monitoring.profile import PREDICTION, CategoricalProfile, Profile
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.storage import Storage, write_whole
 
@@ -33,11 +33,14 @@ def write_report(spec: ModelSpec, storage: Storage, profile: Profile, window: Pr
     numeric = [name for name in profile.numeric if name in profile.samples and np.isfinite(numbers(window.features[name])).any()]
     categorical = [name for name, stored in profile.categorical.items() if stored.counts and name in window.features]
     rows = spec.monitoring.report_rows
-    current = _current(window, numeric, categorical, min(rows, window.rows), random)
+    current = _current(spec, window, numeric, categorical, min(rows, window.rows), random)
     reference = _reference(profile, numeric, categorical, min(rows, profile.train_rows), random)
     bar = spec.monitoring.drift.minimum_effect
     preset = DataDriftPreset(num_method="wasserstein", cat_method="jensenshannon", num_threshold=bar, cat_threshold=bar)
-    columns = DataDefinition(numerical_columns=[*numeric, "prediction"], categorical_columns=categorical)
+    by_class = isinstance(profile.prediction, CategoricalProfile)
+    predicted = {"numerical_columns": [*numeric], "categorical_columns": [*categorical]}
+    predicted["categorical_columns" if by_class else "numerical_columns"].append("prediction")
+    columns = DataDefinition(**predicted)
     snapshot = Report([preset]).run(
         Dataset.from_pandas(current, data_definition=columns), Dataset.from_pandas(reference, data_definition=columns)
     )
@@ -47,14 +50,17 @@ def write_report(spec: ModelSpec, storage: Storage, profile: Profile, window: Pr
 
 
 def _current(
-    window: Predictions, numeric: list[str], categorical: list[str], rows: int, random: np.random.Generator
+    spec: ModelSpec, window: Predictions, numeric: list[str], categorical: list[str], rows: int, random: np.random.Generator
 ) -> pandas.DataFrame:
     import pandas
 
     chosen = np.sort(random.choice(window.rows, rows, replace=False))
     columns: dict[str, Any] = {name: numbers(window.features[name])[chosen] for name in numeric}
     columns |= {name: categories(window.features[name])[chosen] for name in categorical}
-    return pandas.DataFrame(columns | {"prediction": window.values[chosen]})
+    predicted: NDArray[Any] = window.values[chosen]
+    if names := spec.objective.classes:
+        predicted = np.array([*names, "(unknown)"], dtype=object)[np.minimum(predicted, len(names)).astype(np.intp)]
+    return pandas.DataFrame(columns | {"prediction": predicted})
 
 
 def _reference(
@@ -64,7 +70,13 @@ def _reference(
 
     columns: dict[str, NDArray[Any]] = {name: random.choice(profile.samples[name], rows) for name in numeric}
     for name in categorical:
-        counts = profile.categorical[name].counts
-        shares = np.array(list(counts.values()), dtype=np.float64)
-        columns[name] = random.choice(np.array(list(counts), dtype=object), rows, p=shares / shares.sum())
+        columns[name] = _drawn(profile.categorical[name], rows, random)
+    prediction = profile.prediction
+    if isinstance(prediction, CategoricalProfile):
+        return pandas.DataFrame(columns | {"prediction": _drawn(prediction, rows, random)})
     return pandas.DataFrame(columns | {"prediction": random.choice(profile.samples[PREDICTION], rows)})
+
+
+def _drawn(stored: CategoricalProfile, rows: int, random: np.random.Generator) -> NDArray[Any]:
+    shares = np.array(list(stored.counts.values()), dtype=np.float64)
+    return random.choice(np.array(list(stored.counts), dtype=object), rows, p=shares / shares.sum())

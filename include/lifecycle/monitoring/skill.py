@@ -1,8 +1,10 @@
 """How good predictions are beyond no skill, with a standard error that respects blocks of time. Pure; numpy only.
 
-Skill is 0 for a model that knows nothing and 1 for a perfect one, so "5 % lost" means the same for every metric: ROC AUC 2a - 1
-(Gini); average precision (a - r) / (1 - r) with r the observed rate; Brier and log loss 1 - loss / loss of always saying r
-(Murphy 1973); other metrics as they are.
+Skill is (a - n) / (b - n), with a the metric, b its best value and n what it is for someone who knows only how frequent the
+labels are (Murphy 1973): 0 for a model that knows nothing, 1 for a perfect one, so "5 % lost" means the same for every metric.
+n is 1/2 for areas under the ROC curve, the observed rate for average precision, the loss of always saying the observed rates for
+Brier and log loss, 0 for other scores. An error of a regression stays an error: its loss is its relative increase (Hyndman &
+Koehler 2006, Int. J. Forecasting 22:679-688, relative measures, with the own hold-out as benchmark).
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.evaluation.metrics import CALIBRATION_GAP, POSITIVE_RATE, Metric
+from include.lifecycle.evaluation.metrics_multiclass import one_hot
+from include.lifecycle.evaluation.metrics_regression import ERRORS
+from include.lifecycle.evaluation.metrics_regression import METRICS as REGRESSION_METRICS
+from include.lifecycle.statistics.intervals import block_sums
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -44,31 +50,71 @@ def time_blocks(times: Floats, start: float, length: float) -> Codes:
     return np.unique(block, return_inverse=True)[1].astype(np.intp)
 
 
+def is_error(metric: str) -> bool:
+    """Whether a metric is a regression's error, which is compared by its relative increase and not by skill."""
+    return metric in ERRORS
+
+
 def skill_values(metric: str, values: Floats, rates: Floats) -> Floats:
-    """Skill of metric values (k,) at observed rates (k,); formulas in the module's docstring."""
+    """Skill of a binary model's metric values (k,) at observed rates (k,); formulas in the module's docstring."""
+    return skill_beyond(metric, values, no_skill(metric, np.column_stack([1 - rates, rates]), binary=True))
+
+
+def skill_beyond(metric: str, values: Floats, none: Floats) -> Floats:
+    """Skill of metric values (k,), given what each is without skill (k,); errors of a regression come back as they are."""
+    if is_error(metric):
+        return values
+    best = 0.0 if metric in ("brier_score", "log_loss") else 1.0
     with np.errstate(divide="ignore", invalid="ignore"):
-        if metric == "roc_auc":
-            return 2 * values - 1
-        if metric == "average_precision":
-            return (values - rates) / (1 - rates)
-        if metric == "brier_score":
-            return 1 - values / (rates * (1 - rates))
-        if metric == "log_loss":
-            return 1 - values / -(rates * np.log(rates) + (1 - rates) * np.log1p(-rates))
-    return values
+        return np.asarray((values - none) / (best - none))
+
+
+def no_skill(metric: str, shares: Floats, *, binary: bool) -> Floats:
+    """What a metric is (k,) for someone who knows only the labels' class shares (k, classes); 0 where no such value is used.
+
+    A binary Brier score counts the second class only, a multiclass one all of them.
+    """
+    if metric in ("roc_auc", "roc_auc_ovr"):
+        return np.full(len(shares), 0.5)
+    if metric == "average_precision":
+        return np.asarray(shares[:, 1])
+    if metric == "brier_score":
+        return np.asarray((1 - (shares**2).sum(axis=1)) / (2 if binary else 1))
+    if metric == "log_loss":
+        return -np.sum(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares)), axis=1)
+    return np.zeros(len(shares))
+
+
+def observed_no_skill(metric: Metric, labels: Floats, predictions: Floats, blocks: Codes, weights: Floats) -> Floats:
+    """`no_skill` at the class shares of labels (n,) under block weights (r, blocks); zeros for a regression's metrics."""
+    if metric.name in REGRESSION_METRICS:
+        return np.zeros(len(weights))
+    if predictions.ndim == 1:
+        rates = POSITIVE_RATE.resample(labels, predictions, blocks, weights)
+        return no_skill(metric.name, np.column_stack([1 - rates, rates]), binary=True)
+    counts = weights @ block_sums(one_hot(labels, predictions.shape[1]), blocks, weights.shape[1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = counts / counts.sum(axis=1, keepdims=True)
+    return no_skill(metric.name, shares, binary=False)
+
+
+def whole_skill(metric: Metric, labels: Floats, predictions: Floats) -> tuple[float, float]:
+    """Skill on all rows, and what the metric is without any."""
+    blocks, once = np.zeros(len(labels), dtype=np.intp), np.ones((1, 1))
+    none = observed_no_skill(metric, labels, predictions, blocks, once)
+    return float(skill_beyond(metric.name, np.array([metric.score(labels, predictions)]), none)[0]), float(none[0])
 
 
 def skill(metric: Metric, labels: Floats, predictions: Floats, blocks: Codes) -> Estimate:
-    """Skill on labels (n,) in {0, 1} and predictions (n,), with the delete-one-block jackknife's error (Kuensch 1989)."""
+    """Skill on labels (n,) and predictions (see Metric), with the delete-one-block jackknife's error (Kuensch 1989)."""
     count = int(blocks.max()) + 1
     weights = np.vstack([np.ones((1, count)), np.ones((count, count)) - np.eye(count)])
     values = metric.resample(labels, predictions, blocks, weights)
-    rates = POSITIVE_RATE.resample(labels, predictions, blocks, weights)
-    return _jackknife(skill_values(metric.name, values, rates))
+    return _jackknife(skill_beyond(metric.name, values, observed_no_skill(metric, labels, predictions, blocks, weights)))
 
 
 def mean_gap(labels: Floats, predictions: Floats, blocks: Codes) -> Estimate:
-    """Mean prediction minus observed rate, with the delete-one-block jackknife's error: positive means too high."""
+    """Mean prediction minus mean label, both (n,), with the delete-one-block jackknife's error: positive means too high."""
     count = int(blocks.max()) + 1
     weights = np.vstack([np.ones((1, count)), np.ones((count, count)) - np.eye(count)])
     return _jackknife(CALIBRATION_GAP.resample(labels, predictions, blocks, weights))
