@@ -129,6 +129,17 @@ class TrainedModel(StageResult):
     tags: dict[str, str] = {}  # what registration puts on the version besides its own tags
 
 
+class FailedTraining(StageResult):
+    """A training that failed: where and why, and who keeps serving (None: nobody, or MLflow did not say)."""
+
+    model: str
+    champion: int | None
+    tasks: dict[str, str]
+    requests: int
+    message: str
+    ledger_id: int | None
+
+
 class Evaluation(StageResult):
     """All gates with their verdicts, metrics on the hold-out, and whether this version may be rolled out."""
 
@@ -140,8 +151,6 @@ class Evaluation(StageResult):
     deployable: bool
     reason: str
     report: Path
-    model: str = ""
-    page: Path | None = None
     champion: int | None = None  # whom it was judged against; planning a rollout asks whether it still is the champion
     held: bool = False  # inconclusive, and the policy wants a person to release it
     proven_better: bool = False  # its gain over the champion lies above 0: what makes it the next anchor
@@ -202,12 +211,10 @@ class MonitoredModel(StageResult):
 
 
 class Decisions(StageResult):
-    """What `decide` concluded: models for which a training was requested, the ledger ids of all decisions, and the questions
-    ({id, model, kind}) that nobody was asked yet."""
+    """What `decide` concluded: models for which a training was requested, and the ledger ids of all decisions."""
 
     training_requested: list[str]
     ledger_ids: list[int]
-    questions: list[dict[str, Any]] = []
 
 
 class Retirement(StageResult):

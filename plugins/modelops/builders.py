@@ -12,9 +12,10 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, AssetOrTimeSchedule, CronTriggerTimetable, Param
 from airflow.sdk.definitions.context import get_parsing_context
 
+from include.lifecycle.decisions.schedule import cron_of
 from include.lifecycle.loading import load_model
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.training.conf import most_trials
+from include.lifecycle.training.conf import REASON_KINDS, most_trials
 from modelops.assets import candidate, training_requested
 from modelops.operators.data import FetchDataOperator, PrepareDataOperator, SnapshotDataOperator, ValidateDataOperator
 from modelops.operators.evaluation import EvaluateModelOperator
@@ -26,9 +27,7 @@ from modelops.operators.rollout import (
     PlanRolloutOperator,
     RollOutVersionOperator,
 )
-from modelops.operators.training import ConfirmTrainingOperator, RunTrialsOperator, TrainModelOperator
-
-CRON = {"primary": "0 2 * * 0", "secondary": "0 2 1 * *"}
+from modelops.operators.training import ConfirmTrainingOperator, ReportFailureOperator, RunTrialsOperator, TrainModelOperator
 
 
 def build(model: str, namespace: dict[str, Any]) -> None:
@@ -44,11 +43,10 @@ def build(model: str, namespace: dict[str, Any]) -> None:
 
 
 def train_dag(spec: ModelSpec) -> DAG:
-    """The training of one model: by its tier's cron, by a training request, or by a person."""
-    timetable = CronTriggerTimetable(CRON[spec.tier], timezone="UTC", run_immediately=timedelta(0))
+    """The training of one model: by its schedule, by a training request, or by a person."""
     with DAG(
         f"train__{spec.name}",
-        schedule=AssetOrTimeSchedule(timetable=timetable, assets=training_requested(spec.name)),
+        schedule=_training_schedule(spec),
         params=_training_form(spec),
         **_common(spec, "training"),
     ) as dag:
@@ -70,7 +68,7 @@ def train_dag(spec: ModelSpec) -> DAG:
         judged = EvaluateModelOperator(
             task_id="evaluate_model", model=spec.name, order=order, prepared=prepare.output, trained=trained.output
         )
-        RegisterModelOperator(
+        registered = RegisterModelOperator(
             task_id="register_model",
             model=spec.name,
             order=order,
@@ -81,6 +79,11 @@ def train_dag(spec: ModelSpec) -> DAG:
         )
         validate >> snapshot >> prepare
         tune >> trained
+        # A leaf that shares the run's fate, so that a failed run stays failed although the reporter itself succeeds.
+        registered >> EmptyOperator(task_id="training_ended", doc_md="The training came to a registered version.")
+        registered >> ReportFailureOperator(
+            task_id="report_failure", model=spec.name, trigger_rule="one_failed", doc_md="Runs only when a task failed."
+        )
     return dag
 
 
@@ -114,9 +117,19 @@ def _approve(spec: ModelSpec, planned: Any) -> Any:
     )
 
 
+def _training_schedule(spec: ModelSpec) -> Any:
+    """Training requests, and the cron of the YAML if it has one."""
+    requests, cron = training_requested(spec.name), cron_of(spec)
+    if cron is None:
+        return [requests]
+    timetable = CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(0))
+    return AssetOrTimeSchedule(timetable=timetable, assets=requests)
+
+
 def _training_form(spec: ModelSpec) -> dict[str, Any]:
     return {
         "reason": Param("", type="string", title="Reason", description="Why this training is wanted; it stands in the ledger."),
+        "reason_kind": Param("other", type="string", enum=list(REASON_KINDS), title="Kind of reason"),
         "trials": Param(
             spec.training.trials,
             type="integer",

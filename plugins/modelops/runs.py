@@ -7,6 +7,7 @@ from typing import Any
 
 from include.lifecycle.training.requests import RunState
 
+PROBLEM = "problem"  # key of the XCom in which a failing task leaves its reason
 _ALIVE = ("queued", "running")
 
 
@@ -24,6 +25,19 @@ def train_run_state(instance: Any) -> Callable[[str, str], RunState]:
 def deploy_run_alive(instance: Any) -> Callable[[str, str], bool]:
     """A function (model, run id) -> whether that deploy run waits or runs; `instance` is the asking task's."""
     return lambda model, run_id: _count(instance, f"deploy__{model}", run_id, *_ALIVE) > 0
+
+
+def failed_tasks(instance: Any, dag_id: str, run_id: str) -> dict[str, str | None]:
+    """The run's failed tasks, each with what it said (None where it died without a word); `instance` is the asking task's."""
+    states = instance.get_task_states(dag_id=dag_id, run_ids=[run_id]).get(run_id, {})
+    failed: dict[str, str | None] = {}
+    for name, state in states.items():
+        if str(state) == "failed":
+            task, _, index = name.rpartition("_")
+            mapped = bool(task) and index.isdigit()
+            place = {"task_ids": task, "map_indexes": int(index)} if mapped else {"task_ids": name}
+            failed[f"{task}[{index}]" if mapped else name] = instance.xcom_pull(key=PROBLEM, **place)
+    return failed
 
 
 def _count(instance: Any, dag_id: str, run_id: str, *states: str) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
+from include.lifecycle.data.given import check_given
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import TrainingRefusedError
 from include.lifecycle.ledger import Entry
@@ -65,10 +66,12 @@ def confirm_training(
 
     Raises:
         TrainingRefusedError: nothing asked for, or permission.py says no; open requests stay open, the refusal is in the ledger.
-        SpecInvalidError: `conf` holds an unknown key or a wrong value.
+        SpecInvalidError: `conf` holds an unknown key or a wrong value, or data from where none may be given.
         SourceUnavailableError: database or MLflow did not answer.
     """
     wanted = read_conf(conf, spec) if trigger == "manual" else TrainingConf(requested_by=conf.get("requested_by"))
+    if wanted.data is not None:
+        check_given(wanted.data, rt.settings, f"model {spec.name}, conf of the run")
     champion = champion_version(rt, spec.name)
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
@@ -98,11 +101,13 @@ def finish_requests(
 ) -> int:
     """Close what the model's run `run_id` claimed, with the version that came of it; returns how many rows changed.
 
-    Run ids are unique in a Dag only: the cron runs of two models have the same one.
+    Run ids are unique in a Dag only: the cron runs of two models have the same one. A run whose failed task a person ran again
+    may end well after all: `done` also takes what the failure had closed.
     """
+    takable = ("claimed", "failed") if state == "done" else ("claimed",)
     statement = (
         update(training_requests)
-        .where(_ROWS.model == model, _ROWS.run_id == run_id, _ROWS.state == "claimed")
+        .where(_ROWS.model == model, _ROWS.run_id == run_id, _ROWS.state.in_(takable))
         .values(state=state, version=version, outcome=outcome)
     )
     if connection is not None:

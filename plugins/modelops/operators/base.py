@@ -6,7 +6,8 @@ Data and gate failures fail the task at once, whatever its retries; systems that
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -18,6 +19,7 @@ from include.lifecycle.loading import load_model
 from include.lifecycle.results import StageResult
 from include.lifecycle.runtime import RunContext, Runtime, runtime
 from include.lifecycle.spec import ModelSpec
+from modelops.runs import PROBLEM
 
 
 class LifecycleOperator(BaseOperator):
@@ -39,7 +41,7 @@ class LifecycleOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Run the stage for this task instance; the result becomes the XCom."""
-        with airflow_errors():
+        with airflow_errors(), told_problems(context):
             result = self.stage(load_model(self.model), runtime(), run_context(self.model, context), context)
         return plain(result)
 
@@ -56,6 +58,18 @@ class airflow_errors:  # noqa: N801 - used like a function: `with airflow_errors
             raise AirflowSkipException(str(problem)) from problem
         if isinstance(problem, LifecycleError) and not problem.retryable:
             raise AirflowFailException(f"{type(problem).__name__}: {problem}") from problem
+
+
+@contextmanager
+def told_problems(context: Context) -> Iterator[None]:
+    """Leave the reason of a failing try as an XCom, so that the Dag's last task can say why the run failed."""
+    try:
+        yield
+    except TrainingRefusedError:
+        raise
+    except Exception as problem:
+        context["ti"].xcom_push(key=PROBLEM, value=f"{type(problem).__name__}: {problem}"[:2000])
+        raise
 
 
 def run_context(model: str, context: Context) -> RunContext:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from airflow.sdk import get_current_context
 from airflow.sdk.definitions.context import Context
 
-from include.lifecycle.results import PreparedData, StudyPlan, TrainedModel, TrainingOrder, TunedStudy
+from include.lifecycle.results import FailedTraining, PreparedData, StudyPlan, TrainedModel, TrainingOrder, TunedStudy
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.operators.base import LifecycleOperator
-from modelops.runs import train_run_state
+from modelops.runs import failed_tasks, train_run_state
 
 Trigger = Literal["signal", "schedule", "manual"]
 
@@ -73,6 +73,21 @@ class TrainModelOperator(LifecycleOperator):
 
         plan, prepared = StudyPlan.model_validate(self.prepared["plan"]), PreparedData.model_validate(self.prepared["prepared"])
         return train_model(spec, rt, run, TrainingOrder.model_validate(self.order), plan, prepared)
+
+
+class ReportFailureOperator(LifecycleOperator):
+    """Say that the training failed, where and why, and that the champion keeps serving; runs only when a task failed."""
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> FailedTraining:
+        """Gather what the failed tasks said, and close the run's requests."""
+        from include.lifecycle.training.failure import report_failure
+
+        instance: Any = context["ti"]
+        prepared = instance.xcom_pull(task_ids="prepare_data") or {}
+        failed = failed_tasks(instance, str(instance.dag_id), run.run_id)
+        reported = report_failure(spec, rt, run, failed, prepared.get("plan", {}).get("parent_run_id"))
+        self.log.error(reported.message)
+        return reported
 
 
 def _conf(params: dict[str, Any], dag_run: Any) -> dict[str, Any]:
