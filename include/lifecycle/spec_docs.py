@@ -49,10 +49,12 @@ def _sections(schema: dict[str, Any], shared: dict[str, Any], path: KeyPath) -> 
     yield path, schema
     for name, child in schema["properties"].items():
         inner, inner_path = child, (*path, name)
-        if name == "columns":
+        if "additionalProperties" in child and name == "columns":
             inner, inner_path = child["additionalProperties"], (*inner_path, "<column>")
         elif isinstance(child.get("items"), dict):
             inner, inner_path = child["items"], (*inner_path, "<each>")
+        elif section := next((choice for choice in child.get("anyOf", ()) if "$ref" in choice), None):
+            inner = section
         if "$ref" in inner:
             yield from _sections(_resolved(inner, shared), shared, inner_path)
 
@@ -72,7 +74,7 @@ def _row(
 ) -> str:
     at = tuple(EVERY_COLUMN if part == "<column>" else part for part in (*path, name))
     node, walked = find(defaults, at)
-    there, nested = walked == at, "properties" in child or name == "columns"
+    there, nested = walked == at, "properties" in child or (name == "columns" and not path)
     note = comments.get(node.key.line if node.key else 0, "") if there else ""
     default = f"`{in_yaml(node)}`" if there and not nested else ""
     if name in section.get("required", ()):
@@ -86,6 +88,8 @@ def _type(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{'null' if value is None else value}`" for value in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(_type(child) for child in schema["anyOf"])
+    if "$ref" in schema:
+        return "section"
     if "const" in schema:
         return f"`{schema['const']}`"
     if schema.get("type") == "array":

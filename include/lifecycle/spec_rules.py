@@ -6,10 +6,19 @@ They stand in rules/, one file per subject.
 
 from __future__ import annotations
 
-from include.lifecycle.rules import data, evaluation, names, retraining, training, tuning
+from include.lifecycle.rules import data, evaluation, names, pii, retraining, sources, training, tuning
 from include.lifecycle.rules.view import Found, View
 
-RULES = (*names.RULES, *data.RULES, *training.RULES, *tuning.RULES, *evaluation.RULES, *retraining.RULES)
+RULES = (
+    *names.RULES,
+    *data.RULES,
+    *pii.RULES,
+    *sources.RULES,
+    *training.RULES,
+    *tuning.RULES,
+    *evaluation.RULES,
+    *retraining.RULES,
+)
 
 
 def broken_rules(view: View) -> Found:

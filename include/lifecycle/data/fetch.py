@@ -6,16 +6,22 @@ Reads the order's window; hands `data.parquet` to validation, snapshot and prepa
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL
-
-from include.lifecycle.data.sampling import BUCKETS, bucket_sql, largest_share
-from include.lifecycle.data.source import Source, quoted, wrapped
-from include.lifecycle.data.sql import read_query, render_query
+from include.lifecycle.data.event_times import says_no_zone
+from include.lifecycle.data.exclusion import ExcludedWindow, excluded_windows
+from include.lifecycle.data.feature_store import SqlFeatureStore
+from include.lifecycle.data.pii import Protection
+from include.lifecycle.data.row_filter import RowFilter
+from include.lifecycle.data.sampling import BUCKETS, largest_share
+from include.lifecycle.data.source import wrapped
+from include.lifecycle.data.training_source import Access, TrainingRows, training_rows
 from include.lifecycle.data.types import cast_batch, check_columns, training_schema
-from include.lifecycle.errors import DataInvalidError, SourceQueryError
+from include.lifecycle.database import transaction
+from include.lifecycle.errors import DataInvalidError, SourceUnavailableError
+from include.lifecycle.ledger import Entry
 from include.lifecycle.results import FetchedData, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -26,34 +32,59 @@ if TYPE_CHECKING:
 
 DATA_FILE = "data.parquet"
 WINDOW_START, WINDOW_END = b"modelops.window_start", b"modelops.window_end"  # keys of the file's metadata, ISO times
+_EVIDENCE = ("source", "rows", "rows_in_window", "immature_rows", "excluded_rows", "excluded_windows", "notes")
 
 
-def fetch_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrder, url: URL) -> FetchedData:
+def fetch_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrder, access: Access = None) -> FetchedData:
     """Fetch the rows of [window_start, window_end) as known at `as_of`, newest last, and check that they can be trained on.
 
+    `access`: database of the query (a URL or a DB-API connection), or the S3 account of a dataset; None for local files.
+
     Raises:
-        SourceUnavailableError: the database does not answer (found within seconds; retryable).
+        SourceUnavailableError: the source does not answer (found within seconds; retryable).
         SourceQueryError: it refuses the query (missing table or column, wrong SQL, no permission).
-        DataInvalidError: empty window, missing declared column, all-null target, one class only.
+        DataInvalidError: empty window, missing declared column, all-null target, one class only, rows lost on the way.
     """
     started = time.monotonic()
     window = f"window {order.window_start:%Y-%m-%d %H:%M} to {order.window_end:%Y-%m-%d %H:%M} UTC"
-    where = f"model {spec.name}, query {spec.data.query}, {window}"
-    source = Source(url, where)
-    query = _windowed_query(spec, rt, order, where)
-    source.check_port()
-    columns = source.columns(query)
-    check_columns(spec, columns, where)
-    rows_in_window = source.count(query)
-    if not rows_in_window:
-        raise DataInvalidError(f"{where}: the query returns no rows")
-    statement = _ordered(spec, query, _sample_share(spec, source, query, rows_in_window, where))
+    rows = training_rows(spec, rt, order, access, window)
+    # files bring all columns themselves; a store stands beside a query, in the same database
+    store = SqlFeatureStore(spec.features.store if rows.noun == "query" else (), rt.settings.sql_dir, spec.name)
+    protection = Protection.of(spec, rt.settings.pii_key_file)
+    rows.source.check()
+    columns = _columns(spec, rows, store)
+    protection.check(columns, rows.source.where)
+    in_window = rows.source.count(rows.query)
+    if not in_window:
+        raise DataInvalidError(f"{rows.source.where}: the {rows.noun} returns no rows")
+    kept_out = _kept_out(spec, rt, order)
+    sample = _sample(spec, rows, in_window)
+    tally = _row_filter(spec, rows, order, sample, kept_out)
     folder = run.folder(rt.storage)
     with whole_folder(folder) as temporary:
-        rows = _write(spec, source, statement, temporary / DATA_FILE, order)
-        check_target(spec, temporary / DATA_FILE, where)
-    seconds = time.monotonic() - started
-    return FetchedData(path=folder / DATA_FILE, rows=rows, rows_in_window=rows_in_window, columns=columns, seconds=seconds)
+        # columns that a feature store joins by are protected after the join
+        early = protection.without({view.entity for view in spec.features.store})
+        notes = _write(spec, rows, sample, tally, temporary / DATA_FILE, order, early)
+        if store.views:
+            (temporary / DATA_FILE).rename(temporary / "rows.parquet")
+            store.add(spec, rows.source, temporary / "rows.parquet", temporary / DATA_FILE, order)
+            (temporary / "rows.parquet").unlink()
+            protection.file(temporary / DATA_FILE)
+        check_target(spec, temporary / DATA_FILE, rows.source.where)
+    fetched = FetchedData(
+        path=folder / DATA_FILE,
+        rows=tally.written,
+        rows_in_window=in_window,
+        columns=[name for name in columns if name not in protection.dropped],
+        seconds=time.monotonic() - started,
+        source=rows.name,
+        immature_rows=tally.immature,
+        excluded_rows=tally.excluded,
+        excluded_windows=[window.window_id for window in kept_out],
+        notes=notes,
+    )
+    _note(spec, rt, run, fetched, kept_out)
+    return fetched
 
 
 def check_target(spec: ModelSpec, path: Path, where: str) -> None:
@@ -71,57 +102,146 @@ def check_target(spec: ModelSpec, path: Path, where: str) -> None:
         )
 
 
-def _windowed_query(spec: ModelSpec, rt: Runtime, order: TrainingOrder, where: str) -> str:
-    text = read_query(rt.settings.sql_dir, spec.data.query, model=spec.name)
-    for name in ("window_start", "window_end"):
-        if f":{name}" not in text:
-            raise SourceQueryError(f"{where}: the query does not use :{name}; it would read beyond its window")
-    values = {"window_start": order.window_start, "window_end": order.window_end, "as_of": order.as_of}
-    return render_query(text, values, where=where)
+def _columns(spec: ModelSpec, rows: TrainingRows, store: SqlFeatureStore) -> list[str]:
+    """All columns of the file to write, checked against what the spec declares."""
+    found = rows.source.columns(rows.query)
+    for view in store.views:
+        if view.entity not in found:
+            raise DataInvalidError(
+                f"{rows.source.where}: the query does not return {view.entity!r}, by which features.store {view.table} is joined"
+            )
+    check_columns(spec, [*found, *store.columns], rows.source.where)
+    return [*found, *store.columns]
 
 
-def _sample_share(spec: ModelSpec, source: Source, query: str, rows: int, where: str) -> int:
-    """How many hash buckets of the whole window to read."""
-    if rows <= spec.data.max_rows:
-        return BUCKETS
-    column = _sample_column(spec)
-    share = largest_share(source.rows_by_bucket(query, column), spec.data.max_rows)
+def _kept_out(spec: ModelSpec, rt: Runtime, order: TrainingOrder) -> list[ExcludedWindow]:
+    if not spec.data.exclude_faulted:
+        return []
+    with transaction(rt.engine) as connection:
+        return excluded_windows(connection, spec.name, order.window_start, order.window_end)
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Which hash buckets of `column` are kept ([0, share)), and how many rows the statement returned when it was counted."""
+
+    column: str
+    share: int
+    rows: int
+
+
+def _sample(spec: ModelSpec, rows: TrainingRows, in_window: int) -> _Sample:
+    column = spec.data.key if spec.data.sample_by == "key" else spec.data.sample_by
+    if in_window <= spec.data.max_rows:
+        return _Sample(column, BUCKETS, in_window)
+    counted = rows.source.rows_by_bucket(rows.query, column)
+    share = largest_share(counted, spec.data.max_rows)
     if not share:
+        where = rows.source.where
         raise DataInvalidError(
             f"{where}: no hash sample by {column!r} is within data.max_rows {spec.data.max_rows}; too few values"
         )
-    return share
+    by_database = rows.source.dialect.bucket is not None
+    expected = sum(number for bucket, number in counted.items() if bucket < share or not by_database)
+    return _Sample(column, share, expected)
 
 
-def _sample_column(spec: ModelSpec) -> str:
-    return spec.data.key if spec.data.sample_by == "key" else spec.data.sample_by
+def _row_filter(
+    spec: ModelSpec, rows: TrainingRows, order: TrainingOrder, sample: _Sample, kept_out: list[ExcludedWindow]
+) -> RowFilter:
+    """No row at or after the label cutoff is learnt from; a query that binds :label_cutoff decides that itself."""
+    by_python = sample.share < BUCKETS and rows.source.dialect.bucket is None
+    return RowFilter(
+        event_time=spec.data.event_time,
+        excluded_windows=kept_out,
+        cutoff=None if rows.keeps_cutoff else order.as_of - spec.labels.mature_after,
+        sample=(sample.column, sample.share) if by_python else None,
+    )
 
 
-def _ordered(spec: ModelSpec, query: str, share: int) -> str:
+def _chosen(rows: TrainingRows, sample: _Sample) -> str:
+    bucket = rows.source.dialect.bucket_sql(sample.column)
+    return f"WHERE {bucket} < {sample.share}" if bucket and sample.share < BUCKETS else ""
+
+
+def _statement(spec: ModelSpec, rows: TrainingRows, sample: _Sample) -> str:
     """Order by time and key: the same rows give the same file, and so the same snapshot id."""
-    sample = f" WHERE {bucket_sql(quoted(_sample_column(spec)))} < {share}" if share < BUCKETS else ""
+    quoted = rows.source.dialect.quoted
     order = f"{quoted(spec.data.event_time)}, {quoted(spec.data.key)}"
-    return wrapped("*", query, f"{sample} ORDER BY {order}")
+    return wrapped("*", rows.query, f"{_chosen(rows, sample)} ORDER BY {order}")
 
 
-def _write(spec: ModelSpec, source: Source, statement: str, path: Path, order: TrainingOrder) -> int:
-    """Stream the rows into one zstd Parquet file; memory holds one batch."""
+def _check_count(rows: TrainingRows, sample: _Sample, read: int) -> list[str]:
+    """Rows read against rows counted before; only rows that were written or removed meanwhile may make a difference."""
+    if read == sample.rows:
+        return []
+    after = rows.source.count(wrapped("*", rows.query, _chosen(rows, sample)))
+    told = f"{sample.rows} rows were counted before reading and {after} after it; {read} were read"
+    if not min(sample.rows, after) <= read <= max(sample.rows, after):
+        raise SourceUnavailableError(f"{rows.source.where}: {told}: rows were lost on the way")
+    return [told]
+
+
+def _write(
+    spec: ModelSpec,
+    rows: TrainingRows,
+    sample: _Sample,
+    tally: RowFilter,
+    path: Path,
+    order: TrainingOrder,
+    protection: Protection,
+) -> list[str]:
+    """Stream the rows into one zstd Parquet file; memory holds one batch. Returns what is to be said about it."""
     import pyarrow.parquet as pq
 
-    rows = 0
-    with source.stream(statement) as reader:
-        schema = _with_window(training_schema(spec, reader.schema, source.where), order)
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for batch in reader:
-                table = cast_batch(batch, schema, source.where)
-                writer.write_table(table)
-                rows += table.num_rows
-    if not rows:
+    source, notes = rows.source, []
+    with source.stream(_statement(spec, rows, sample)) as stream:
+        schema = training_schema(spec, stream.schema, source.where, text_times=source.dialect.text_times)
+        if says_no_zone(stream.schema.field(spec.data.event_time).type):
+            notes.append(f"{spec.data.event_time} names no time zone; it was read as UTC")
+        with pq.ParquetWriter(path, protection.schema(_with_window(schema, order)), compression="zstd") as writer:
+            for batch in stream:
+                kept = tally.keep(cast_batch(batch, schema, source.where))
+                if kept.num_rows:
+                    writer.write_table(protection.table(kept).cast(writer.schema))
+    if not tally.read:
         raise DataInvalidError(f"{source.where}: the rows vanished between counting and reading")
-    return rows
+    if not tally.written:
+        raise DataInvalidError(
+            f"{source.where}: no row is left of {tally.read}: {tally.immature} with immature labels, "
+            f"{tally.excluded} in windows with a data fault"
+        )
+    return [*notes, *_check_count(rows, sample, tally.read)]
 
 
 def _with_window(schema: pyarrow.Schema, order: TrainingOrder) -> pyarrow.Schema:
     return schema.with_metadata(
         {WINDOW_START: order.window_start.isoformat().encode(), WINDOW_END: order.window_end.isoformat().encode()}
+    )
+
+
+def _note(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData, kept_out: list[ExcludedWindow]) -> None:
+    """What was read and what was left out, into the ledger; once per run."""
+    left_out = [
+        f"{fetched.rows_in_window - fetched.rows} rows left out" if fetched.rows < fetched.rows_in_window else "",
+        f"{len(kept_out)} windows with a data fault or security signal" if kept_out else "",
+    ]
+    told = "; ".join([f"{fetched.rows} rows from {fetched.source}", *(part for part in left_out if part), *fetched.notes])
+    windows = [
+        {"id": window.window_id, "start": window.start.isoformat(), "end": window.end.isoformat(), "reason": window.reason}
+        for window in kept_out
+    ]
+    evidence = fetched.model_dump(mode="json", include=set(_EVIDENCE)) | {"windows": windows}
+    rt.ledger.write(
+        Entry(
+            model=spec.name,
+            kind="training",
+            act="fetch data",
+            reason=told,
+            actor=run.actor,
+            spec_hash=spec.digest,
+            run_id=run.run_id,
+            idempotency_key=f"fetch-data:{spec.name}:{run.run_id}",
+            evidence=evidence,
+        )
     )

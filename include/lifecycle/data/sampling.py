@@ -1,6 +1,6 @@
 """Hash samples: a row's bucket comes from the md5 of its key alone, so the samples of two days agree on who is in.
 
-The same bucket is computed by PostgreSQL (fetch over the row cap) and in Python (rows for tuning).
+The same bucket is computed by databases that have md5 (dialects.py) and in Python (other sources, rows for tuning).
 """
 
 from __future__ import annotations
@@ -17,11 +17,6 @@ BUCKETS = 65_536
 def bucket_of(key: str) -> int:
     """Bucket in [0, BUCKETS): the first four hex digits of the key's md5."""
     return int(hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()[:4], 16)
-
-
-def bucket_sql(quoted_column: str) -> str:
-    """The same bucket as a PostgreSQL expression over an already quoted column."""
-    return f"('x' || substr(md5({quoted_column}::text), 1, 4))::bit(16)::int"
 
 
 def largest_share(rows_by_bucket: Mapping[int, int], cap: int) -> int:

@@ -1,118 +1,123 @@
-"""The source database (PostgreSQL): quick reachability check, counts by psycopg2, rows as an Arrow stream by connectorx.
+"""A source of rows: what every kind of database can do for fetch and labels, and which implementation reads which address.
 
-Knows no model; errors are told apart into "did not answer" (retryable) and "answered and refused".
+Errors are told apart into "did not answer" (SourceUnavailableError, retryable) and "answered and refused" (SourceQueryError).
 """
 
 from __future__ import annotations
 
-import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from sqlalchemy import URL, Connection, NullPool, create_engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import URL
 
-from include.lifecycle.data.sampling import bucket_sql
-from include.lifecycle.errors import SourceQueryError, SourceUnavailableError
+from include.lifecycle.data.dialects import Dialect, dialect_named
+from include.lifecycle.data.sampling import bucket_of
+from include.lifecycle.errors import SourceUnavailableError
 
 if TYPE_CHECKING:
     import pyarrow
 
+BATCH_ROWS = 50_000
 _PORT_TIMEOUT = 3.0  # seconds; connectorx alone needs 30 to notice a dead server
-_BATCH_ROWS = 50_000
-_SESSION = ["SET timezone TO 'UTC'", "SET default_transaction_read_only TO on"]
-# How connectorx prints PostgreSQL's errors; classes: connection, rollback to try again, resources, operator intervention
-_SQLSTATE, _MESSAGE = re.compile(r"SqlState\(E?(\w{5})\)"), re.compile(r'message: "([^"]*)"')
-_LOST_CLASSES = ("08", "40", "53", "57")
-_LOST_WORDS = re.compile(r"kind: (Io|Closed|Connect|Timeout)|connection|timed out", re.IGNORECASE)
-_REFUSALS = ("authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "not permitted")
 
 
 @dataclass(frozen=True)
-class Source:
-    """One database; `where` stands in front of every error message. The password stays inside `url`."""
+class DbApi:
+    """Any other database: `connect()` opens a DB-API 2.0 connection; `name` is shown in errors and holds no secret."""
 
-    url: URL
+    connect: Callable[[], Any]
+    name: str
+    dialect: str = "ansi"
+
+
+Database = URL | DbApi
+"""What somebody who knows Airflow's connections hands over."""
+
+
+class RowStream(Protocol):
+    """Rows as Arrow record batches; a batch's types may differ from `schema` where the database has no fixed types."""
+
+    @property
+    def schema(self) -> pyarrow.Schema:
+        """Names and types as the first rows show them."""
+        ...
+
+    def __iter__(self) -> Iterator[pyarrow.RecordBatch]:
+        """The batches, read while the caller asks."""
+        ...
+
+
+class Source(ABC):
+    """One source; `where` stands in front of every error message. `str()` of it names the place without any secret."""
+
     where: str
+    dialect: Dialect
 
-    def check_port(self) -> None:
-        """Connect and hang up; raise SourceUnavailableError within three seconds when nobody listens."""
-        host, port = self.url.host or "127.0.0.1", self.url.port or 5432
-        try:
-            socket.create_connection((host, port), timeout=_PORT_TIMEOUT).close()
-        except OSError as problem:
-            raise SourceUnavailableError(
-                f"{self.where}: database {self} does not answer at {host}:{port}: {problem}"
-            ) from problem
+    @abstractmethod
+    def check(self) -> None:
+        """Raise SourceUnavailableError within seconds when the source cannot be reached."""
+
+    @abstractmethod
+    def stream(self, query: str) -> AbstractContextManager[RowStream]:
+        """The query's rows in bounded memory; errors also while the caller reads."""
 
     def columns(self, query: str) -> list[str]:
         """Names of the query's columns, without reading rows."""
-        with self._connect() as connection:
-            return list(connection.exec_driver_sql(wrapped("*", query, "LIMIT 0")).keys())
+        with self.stream(wrapped("*", query, "WHERE 1 = 0")) as rows:
+            return list(rows.schema.names)
 
     def count(self, query: str) -> int:
         """How many rows the query returns."""
-        with self._connect() as connection:
-            return int(connection.exec_driver_sql(wrapped("count(*)", query)).scalar_one())
+        return int(self._values(wrapped("count(*) AS n", query))[0][0])
 
     def rows_by_bucket(self, query: str, column: str) -> dict[int, int]:
-        """Rows per hash bucket of `column`."""
-        statement = wrapped(f"{bucket_sql(quoted(column))} AS bucket, count(*)", query, "GROUP BY 1")
-        with self._connect() as connection:
-            return {int(bucket): int(rows) for bucket, rows in connection.exec_driver_sql(statement)}
+        """Rows per hash bucket of `column`; where the database has no md5, every value is read once."""
+        expression = self.dialect.bucket_sql(column)
+        if expression is None:
+            counted: Counter[int] = Counter()
+            with self.stream(wrapped(self.dialect.quoted(column), query)) as rows:
+                for batch in rows:
+                    counted.update(bucket_of(str(value)) for value in batch.column(0).to_pylist())
+            return dict(counted)
+        statement = wrapped(f"{expression} AS bucket, count(*) AS n", query, "GROUP BY 1")
+        return {int(bucket): int(rows) for bucket, rows in self._values(statement)}
 
-    @contextmanager
-    def stream(self, query: str) -> Iterator[pyarrow.RecordBatchReader]:
-        """The query's rows as Arrow record batches in bounded memory; errors also while the caller reads."""
-        import connectorx
+    def _values(self, statement: str) -> list[tuple[Any, ...]]:
+        with self.stream(statement) as rows:
+            return [tuple(row.values()) for batch in rows for row in batch.to_pylist()]
 
-        address = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
-        try:
-            yield connectorx.read_sql(
-                address, query, return_type="arrow_stream", batch_size=_BATCH_ROWS, pre_execution_query=_SESSION
-            )
-        except BaseException as problem:
-            # connectorx reports the source's failures as RuntimeError, or as its runtime's panic, which is no Exception
-            if not isinstance(problem, RuntimeError) and type(problem).__name__ != "PanicException":
-                raise
-            raise self._broken_off(str(problem).replace(address, str(self))) from None
 
-    def _broken_off(self, said: str) -> SourceQueryError | SourceUnavailableError:
-        code, message = _SQLSTATE.search(said), _MESSAGE.search(said)
-        lost = code[1].startswith(_LOST_CLASSES) if code else _LOST_WORDS.search(said) is not None
-        shown = f"{self.where}: database {self} broke off while rows were read: {message[1] if message else said}"
-        return SourceUnavailableError(shown) if lost else SourceQueryError(shown)
+def open_source(database: Database, where: str) -> Source:
+    """The source behind an address; nothing is connected yet. SQLite and MySQL/MariaDB by URL, others by their DB-API.
 
-    @contextmanager
-    def _connect(self) -> Iterator[Connection]:
-        options = {"connect_timeout": 5, "options": "-c timezone=UTC -c default_transaction_read_only=on"}
-        engine = create_engine(self.url.set(drivername="postgresql+psycopg2"), poolclass=NullPool, connect_args=options)
-        try:
-            with engine.connect() as connection:
-                # `exec_driver_sql` without parameters leaves `%` in the query alone
-                yield connection.execution_options(no_parameters=True)
-        except DBAPIError as problem:
-            raise self._translate(problem) from None
+    Raises:
+        SourceQueryError: no implementation reads this kind of URL.
+    """
+    from include.lifecycle.data.dbapi_source import DbApiSource, SqliteSource
+    from include.lifecycle.data.mysql_source import MySqlSource
+    from include.lifecycle.data.postgres_source import PostgresSource
 
-    def _translate(self, problem: DBAPIError) -> SourceQueryError | SourceUnavailableError:
-        lines = [line.strip() for line in str(problem.orig).splitlines() if line.strip()]
-        said = "; ".join([*lines[:1], *(line for line in lines[1:] if line.startswith("HINT"))])
-        if isinstance(problem, OperationalError) and not any(mark in said for mark in _REFUSALS):
-            return SourceUnavailableError(f"{self.where}: database {self} did not answer: {said}")
-        return SourceQueryError(f"{self.where}: database {self} refused the query: {said}")
-
-    def __str__(self) -> str:
-        return f"{self.url.host}:{self.url.port or 5432}/{self.url.database}"
+    if isinstance(database, DbApi):
+        return DbApiSource(where, dialect_named(database.dialect), database)
+    kind = database.get_backend_name()
+    if kind == "sqlite":
+        return SqliteSource(where, dialect_named(kind), database)
+    return MySqlSource(database, where) if kind in ("mysql", "mariadb") else PostgresSource(database, where)
 
 
 def wrapped(selected: str, query: str, rest: str = "") -> str:
     """`SELECT selected FROM (query) rest`. The line breaks keep a closing `-- comment` of the query to itself."""
-    return f"SELECT {selected} FROM (\n{query}\n) AS fetched {rest}"  # noqa: S608 - the model's own SQL, values rendered by type
+    return f"SELECT {selected} FROM (\n{query}\n) fetched {rest}"  # noqa: S608 - the model's own SQL, values rendered by type
 
 
-def quoted(column: str) -> str:
-    """A column name as an SQL identifier."""
-    return '"' + column.replace('"', '""') + '"'
+def check_port(host: str, port: int, shown: str) -> None:
+    """Connect and hang up; raise SourceUnavailableError within three seconds when nobody listens."""
+    try:
+        socket.create_connection((host, port), timeout=_PORT_TIMEOUT).close()
+    except OSError as problem:
+        raise SourceUnavailableError(f"{shown} does not answer at {host}:{port}: {problem}") from problem

@@ -10,34 +10,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Dialect, Float, Integer, String, bindparam, text
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.types import DateTime, TypeEngine, UserDefinedType
+from sqlalchemy import Dialect as Literals
+from sqlalchemy import Float, Integer, String, bindparam, text
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
+from include.lifecycle.data.dialects import POSTGRESQL, Dialect
 from include.lifecycle.errors import SourceQueryError, SpecInvalidError
 from include.lifecycle.rules.view import did_you_mean
 
 Value = datetime | int | float | str
 
-# Named parameters leave `%` alone; the driver's default style would double it.
-_DIALECT = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
+class _Timestamp(UserDefinedType[datetime]):
+    """An event time, as the dialect spells it."""
 
-class _UtcTimestamp(UserDefinedType[datetime]):
-    """A timestamp literal with its type in front, so that `:window_end - interval '1 day'` means what it says."""
+    cache_ok = False
 
-    cache_ok = True
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
 
-    def get_col_spec(self, **_: Any) -> str:
-        """The SQL type's name."""
-        return "TIMESTAMP WITH TIME ZONE"
-
-    def literal_processor(self, dialect: Dialect) -> Callable[[Any], str]:
-        """Render through the dialect's own timestamp literal."""
-        plain = DateTime(timezone=True).dialect_impl(dialect).literal_processor(dialect)
-        if plain is None:
-            raise SourceQueryError(f"dialect {dialect.name} renders no timestamp literals")
-        return lambda value: f"TIMESTAMP WITH TIME ZONE {plain(value)}"
+    def literal_processor(self, dialect: Literals) -> Callable[[Any], str]:
+        """Render through our own dialect."""
+        return self.dialect.timestamp
 
 
 def read_query(sql_dir: Path, relative: str, *, model: str) -> str:
@@ -58,19 +52,24 @@ def read_query(sql_dir: Path, relative: str, *, model: str) -> str:
     return query
 
 
-def render_query(query: str, values: Mapping[str, Value], *, where: str) -> str:
-    """The query with each `:name` replaced by its typed literal (PostgreSQL syntax). `::casts` and `12:30` stay as they are.
+def binds(query: str) -> set[str]:
+    """Names that a query binds: `:name`, but neither `::casts` nor `12:30`."""
+    return set(text(query).compile().params)
+
+
+def render_query(query: str, values: Mapping[str, Value], *, where: str, dialect: Dialect = POSTGRESQL) -> str:
+    """The query with each `:name` replaced by its typed literal in `dialect`. `::casts` and `12:30` stay as they are.
 
     Raises:
         SourceQueryError: the query binds a name that is not among `values`.
     """
     statement = text(query)
-    asked = set(statement.compile().params)
+    asked = binds(query)
     if unknown := sorted(asked - set(values)):
         allowed = ", ".join(f":{name}" for name in sorted(values))
         raise SourceQueryError(f"{where}: binds :{unknown[0]}, allowed are {allowed}{did_you_mean(unknown[0], list(values))}")
-    typed = [bindparam(name, _plain(value), _type_of(value)) for name, value in values.items() if name in asked]
-    return str(statement.bindparams(*typed).compile(dialect=_DIALECT, compile_kwargs={"literal_binds": True}))
+    typed = [bindparam(name, _plain(value), _type_of(value, dialect)) for name, value in values.items() if name in asked]
+    return str(statement.bindparams(*typed).compile(dialect=dialect.literals, compile_kwargs={"literal_binds": True}))
 
 
 def _plain(value: Value) -> Value:
@@ -81,9 +80,9 @@ def _plain(value: Value) -> Value:
     return value
 
 
-def _type_of(value: Value) -> TypeEngine[Any]:
+def _type_of(value: Value, dialect: Dialect) -> TypeEngine[Any]:
     if isinstance(value, datetime):
-        return _UtcTimestamp()
+        return _Timestamp(dialect)
     if isinstance(value, int):
         return Integer()
     return Float() if isinstance(value, float) else String()

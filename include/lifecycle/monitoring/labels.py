@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import URL, NullPool, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
 
-from include.lifecycle.data.sql import read_query
-from include.lifecycle.errors import SourceQueryError, SourceUnavailableError
+from include.lifecycle.data.event_times import as_utc
+from include.lifecycle.data.label_source import label_rows
+from include.lifecycle.data.pii import key_hash
+from include.lifecycle.data.source import RowStream
+from include.lifecycle.data.targets import class_numbers
+from include.lifecycle.data.training_source import Access
+from include.lifecycle.errors import SourceQueryError
 from include.lifecycle.monitoring.predictions import Objects, Predictions, Times, microseconds
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas
 
     from include.lifecycle.spec import ModelSpec
+    from include.settings import Settings
 
 Floats = NDArray[np.float64]
 COLUMNS = ("key", "event_time", "label", "known_at")
@@ -41,7 +44,8 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Predictions that have a mature label: `labels`, `values` and `times` (microseconds), all (m,); `coverage` = m / rows."""
+    """Predictions that have a mature label: `labels` (m,) as the task's metrics take them, `values` = Predictions.scores,
+    `times` (microseconds); `coverage` = m / rows."""
 
     labels: Floats
     values: Floats
@@ -49,40 +53,44 @@ class Labelled:
     coverage: float
 
 
-def fetch_labels(spec: ModelSpec, sql_dir: Path, url: URL, start: datetime, end: datetime, as_of: datetime) -> Labels:
-    """Run the labels query over event time [start, end) as known at `as_of`, and keep what is mature.
+def fetch_labels(spec: ModelSpec, settings: Settings, access: Access, start: datetime, end: datetime, as_of: datetime) -> Labels:
+    """Ask for the outcomes of event time [start, end) as known at `as_of`, and keep what is mature.
+
+    `access`: database of the labels query; for a dataset its S3 account, or None.
 
     Raises:
-        SourceUnavailableError: the database did not answer (retryable).
+        SourceUnavailableError: the source did not answer (retryable).
         SourceQueryError: it refused the query, or a column is missing.
     """
+    source, query = label_rows(spec, settings, access, start, end, as_of)
+    source.check()
+    with source.stream(query) as rows:
+        frame = _frame(rows, source.where)
+    if keyed := key_hash(spec, settings.pii_key_file):  # the prediction log holds hashed keys, too
+        frame["key"] = keyed.all(None if key is None else str(key) for key in frame["key"])
+    newest_event = microseconds(as_of) - round(spec.labels.mature_after.total_seconds() * 1e6)
+    return mature_labels(frame, as_of, newest_event, spec.objective.classes)
+
+
+def _frame(rows: RowStream, where: str) -> pandas.DataFrame:
+    """The columns as objects: key as text, both times as UTC. As numbers, whole keys beside a null would join with nothing."""
     import pandas
 
-    query = text(read_query(sql_dir, spec.labels.query, model=spec.name))
-    given: dict[str, Any] = {"window_start": start, "window_end": end, "as_of": as_of}
-    bound = {name: value for name, value in given.items() if name in query.compile().params}
-    options = {"connect_timeout": 5, "options": "-c timezone=UTC -c default_transaction_read_only=on"}
-    postgres = url.get_backend_name() == "postgresql"
-    engine = create_engine(url, poolclass=NullPool, connect_args=options if postgres else {})
-    where = f"labels of {spec.name} ({spec.labels.query})"
-    try:
-        with engine.connect() as connection:
-            found = connection.execute(query, bound)
-            # as objects: beside a null, whole-number keys would become floats and join with nothing
-            frame = pandas.DataFrame(found.fetchall(), columns=list(found.keys()), dtype=object)
-    except OperationalError as problem:
-        raise SourceUnavailableError(f"{where}: the database did not answer: {str(problem.orig).strip()}") from None
-    except DBAPIError as problem:
-        raise SourceQueryError(f"{where}: the database refused the query: {str(problem.orig).strip()}") from None
-    if missing := [name for name in COLUMNS if name not in frame]:
+    if missing := [name for name in COLUMNS if name not in rows.schema.names]:
         raise SourceQueryError(f"{where}: column {', '.join(missing)} is missing; the query must return {', '.join(COLUMNS)}")
-    return mature_labels(frame, as_of, microseconds(as_of) - round(spec.labels.mature_after.total_seconds() * 1e6))
+    parts: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    for batch in rows:
+        for name in ("key", "label"):
+            parts[name].extend(batch.column(name).to_pylist())
+        for name in ("event_time", "known_at"):
+            parts[name].extend(as_utc(batch.column(name), name, where).to_pylist())
+    return pandas.DataFrame(parts, columns=list(COLUMNS), dtype=object)
 
 
-def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int) -> Labels:
+def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int, classes: Sequence[str] = ()) -> Labels:
     """From a table with COLUMNS: known by `as_of`, event not after `newest_event` (microseconds); the newest `known_at` wins.
 
-    A row without a key labels nothing.
+    A row without a key labels nothing, nor does a label that is no number, or with `classes` none of their names.
     """
     import pandas
 
@@ -91,8 +99,9 @@ def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int) -
         return Labels({}, np.empty(0))
     events = pandas.to_datetime(frame["event_time"], utc=True).dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
     known = pandas.to_datetime(frame["known_at"], utc=True)
-    values = pandas.to_numeric(frame["label"], errors="coerce")
-    plain = pandas.DataFrame({"key": frame["key"].astype(str), "at": events, "value": values.astype(float), "known": known})
+    numbers = pandas.to_numeric(frame["label"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    values = class_numbers(frame["label"], classes) if classes else numbers
+    plain = pandas.DataFrame({"key": frame["key"].astype(str), "at": events, "value": values, "known": known})
     plain = plain[(plain["known"] <= as_of) & (plain["at"] <= newest_event) & plain["value"].notna()]
     newest = plain.sort_values("known", kind="stable").drop_duplicates(["key", "at"], keep="last")
     pairs = zip(newest["key"].tolist(), newest["at"].tolist(), strict=True)
@@ -102,6 +111,7 @@ def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int) -
 def labelled_predictions(predictions: Predictions, labels: Labels) -> Labelled:
     """The part of `predictions` whose outcome is known and mature."""
     found = labels.match(predictions.keys, predictions.times)
-    some = np.isfinite(found) & np.isfinite(predictions.values)
+    scores = predictions.scores
+    some = np.isfinite(found) & np.isfinite(scores if scores.ndim == 2 else scores[:, None]).all(axis=1)
     share = float(some.mean()) if some.size else 0.0
-    return Labelled(found[some], predictions.values[some], predictions.times[some], share)
+    return Labelled(found[some], scores[some], predictions.times[some], share)

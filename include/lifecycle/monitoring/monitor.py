@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import URL, RowMapping, select, update
+from sqlalchemy import RowMapping, select, update
 
+from include.lifecycle.data.training_source import Access
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import LifecycleError, SourceUnavailableError
 from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
@@ -57,11 +58,12 @@ class _Look:
 
 
 def monitor_model(
-    spec: ModelSpec, rt: Runtime, run: RunContext, url: URL, *, profiles: Profiles | None = None, report: bool = True
+    spec: ModelSpec, rt: Runtime, run: RunContext, access: Access, *, profiles: Profiles | None = None, report: bool = True
 ) -> MonitoredModel:
     """Measure every due window of every version that served, refresh the model's signals, write the newest window's report.
 
-    `url`: database of the labels query. `profiles`: where a version's reference comes from (default: the registry).
+    `access`: database of the labels query, or the S3 account of a dataset. `profiles`: where a version's reference comes from
+    (default: the registry).
 
     Raises:
         SourceUnavailableError: our database, the prediction log or MLflow did not answer; nothing was stored (retryable).
@@ -69,7 +71,7 @@ def monitor_model(
     now, read = rt.clock.now(), profiles or (lambda version: _registered_profile(rt, spec.name, version))
     known: dict[int, Profile | None] = {}
     seen = look_back(spec.monitoring.window, spec.labels.mature_after)
-    look = _look(spec, rt, url, now, lambda version: known.setdefault(version, _profile_or_none(read, version)))
+    look = _look(spec, rt, access, now, lambda version: known.setdefault(version, _profile_or_none(read, version)))
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         stored = [found for row in look.rows if (found := store_window(connection, row)) is not None]
@@ -93,7 +95,7 @@ def monitor_model(
     )
 
 
-def _look(spec: ModelSpec, rt: Runtime, url: URL, now: datetime, profile_of: Callable[[int], Profile | None]) -> _Look:
+def _look(spec: ModelSpec, rt: Runtime, access: Access, now: datetime, profile_of: Callable[[int], Profile | None]) -> _Look:
     mature_after = spec.labels.mature_after
     windows = finished_windows(now, spec.monitoring.window, look_back(spec.monitoring.window, mature_after))
     with transaction(rt.engine) as connection:
@@ -104,14 +106,14 @@ def _look(spec: ModelSpec, rt: Runtime, url: URL, now: datetime, profile_of: Cal
     worth = [window for window in windows if expects_news(window, by_window.get(window, []), mature_after, now)]
     found = _Look([], None, [])
     for part in neighbours(worth):
-        found = _look_at(spec, rt, url, now, part, measured, profile_of, found)
+        found = _look_at(spec, rt, access, now, part, measured, profile_of, found)
     return found
 
 
 def _look_at(
     spec: ModelSpec,
     rt: Runtime,
-    url: URL,
+    access: Access,
     now: datetime,
     part: Sequence[Window],
     measured: dict[tuple[Window, int], Measured],
@@ -123,7 +125,7 @@ def _look_at(
     rows, reportable, notes = list(found.rows), found.reportable, list(found.notes)
     with open_log(spec, rt.storage.predictions(spec.name), since, until) as log:
         identities = log.identities()
-        labels = _labels(spec, rt, url, (since, until), now, notes) if identities[0].size else Labels({}, np.empty(0))
+        labels = _labels(spec, rt, access, (since, until), now, notes) if identities[0].size else Labels({}, np.empty(0))
         for window, version in _due(part, identities, labels, measured, now=now, spec=spec):
             predictions, last = log.read(version, window), measured.get((window, version))
             labelled = labelled_predictions(predictions, labels)
@@ -142,11 +144,11 @@ def _fuller(first: Predictions | None, second: Predictions) -> Predictions:
 
 
 def _labels(
-    spec: ModelSpec, rt: Runtime, url: URL, span: tuple[datetime, datetime], now: datetime, notes: list[Verdict]
+    spec: ModelSpec, rt: Runtime, access: Access, span: tuple[datetime, datetime], now: datetime, notes: list[Verdict]
 ) -> Labels:
     """Mature labels; a labels database that fails leaves drift measured and performance inconclusive."""
     try:
-        return fetch_labels(spec, rt.settings.sql_dir, url, *span, now)
+        return fetch_labels(spec, rt.settings, access, *span, now)
     except LifecycleError as problem:
         notes.append(Verdict(check="labels", outcome=Outcome.INCONCLUSIVE, reason=str(problem)))
         return Labels({}, np.empty(0))

@@ -8,20 +8,27 @@ from pydantic import Field
 
 from include.lifecycle.sections.base import Column, Positive, Section, Share
 from include.lifecycle.sections.data_checks import MissingSection, OutliersSection, QuarantineSection, SchemaChangeSection
+from include.lifecycle.sections.sources import DatasetSection, StoreSection
 from include.lifecycle.units import Duration, PositiveDuration
 
 
 class DataSection(Section):
     """Where training rows come from, and how many."""
 
-    connection: str = Field(description="Airflow connection of the database that training rows are read from")
-    query: str = Field(description="SQL file below include/sql, with the bound parameters :window_start and :window_end")
+    connection: str | None = Field(
+        description="Airflow connection of the database that is asked; with a dataset on S3, the connection with its credentials"
+    )
+    query: str | None = Field(description="SQL file below include/sql, with the bound parameters :window_start and :window_end")
+    dataset: DatasetSection | None = Field(description="files of rows, in place of a query")
     key: Column = Field(description="column that identifies what a row is about; labels are joined on it")
     event_time: Column = Field(description="column with the time of the event that is predicted (timestamp with time zone)")
     target: Column = Field(description="column with the true outcome")
     window: PositiveDuration = Field(description="training rows are those of the last so much event time")
     max_rows: Positive = Field(description="rows; over this cap a sample of the whole window is taken")
     sample_by: str = Field(description="what decides whether a row is in the sample")
+    exclude_faulted: bool = Field(
+        description="whether rows are left out whose time lies in a monitored window with a data fault or a security signal"
+    )
     new_rows_threshold: Positive | Literal["none"] = Field(
         description="rows that no training has seen, with final labels; so many ask for a training. none: they are not counted"
     )
@@ -40,12 +47,20 @@ class DataSection(Section):
         description="what happens when the checks cannot tell whether the data is good"
     )
 
+    @property
+    def source(self) -> str:
+        """Where rows come from, for messages: `query churn/training.sql`, or `dataset s3://...`."""
+        return f"query {self.query}" if self.dataset is None else f"dataset {self.dataset.path}"
+
 
 class LabelsSection(Section):
     """Where true outcomes come from, and when they count as final."""
 
-    query: str = Field(
+    query: str | None = Field(
         description="SQL file below include/sql that returns key, event_time, label, known_at; the newest known_at wins"
+    )
+    known_at: Column | None = Field(
+        description="column of data.dataset with the time when the outcome was known; null: it counts from mature_after on"
     )
     mature_after: Duration = Field(description="a label counts as final so long after its event")
 
@@ -55,6 +70,7 @@ class FeaturesSection(Section):
 
     numeric: list[Column] = Field(description="columns that are read as numbers")
     categorical: list[Column] = Field(description="columns that are read as categories")
+    store: list[StoreSection] = Field(description="tables of past values that are joined to the rows as of each event")
 
     @property
     def all(self) -> list[str]:

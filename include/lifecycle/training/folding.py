@@ -18,11 +18,11 @@ _STRENGTH = {"signal": 1, "external": 2, "manual": 3, "schedule": 4}
 def fold(spec: ModelSpec, rows: Sequence[RowMapping], wanted: TrainingConf, now: datetime, champion: int | None) -> TrainingOrder:
     """The order of these requests; evaluation asks more of one that a decay leads.
 
-    What this run's own starter said of method and trials counts, else what the newest waiting request said.
+    What this run's own starter said of method, trials and data counts, else what the newest waiting request said.
     """
     leading = min(rows, key=_rank)
     causes = [row["cause"] for row in rows]
-    trials = wanted.trials or _newest(causes, "trials")
+    overrides = {"trials": wanted.trials or _newest(causes, "trials"), "data": wanted.data or _newest(causes, "data")}
     return TrainingOrder(
         model=spec.name,
         request_ids=[row["id"] for row in rows],
@@ -34,7 +34,7 @@ def fold(spec: ModelSpec, rows: Sequence[RowMapping], wanted: TrainingConf, now:
         window_start=now - spec.data.window,
         window_end=now - spec.labels.mature_after,
         champion=champion,
-        overrides={"trials": trials} if trials else {},
+        overrides={name: value for name, value in overrides.items() if value},
     )
 
 

@@ -10,7 +10,7 @@ from airflow.sdk.definitions.context import Context
 from include.lifecycle.results import FetchedData, PreparedData, Snapshot, StageResult, TrainingOrder, ValidatedData
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
-from modelops.hooks.database import source_url
+from modelops.hooks.database import data_access
 from modelops.links import DataReportLink
 from modelops.operators.base import LifecycleOperator
 
@@ -31,7 +31,7 @@ class FetchDataOperator(LifecycleOperator):
         """Fetch through the spec's Airflow connection."""
         from include.lifecycle.data.fetch import fetch_data
 
-        return fetch_data(spec, rt, run, TrainingOrder.model_validate(self.order), source_url(spec.data.connection))
+        return fetch_data(spec, rt, run, TrainingOrder.model_validate(self.order), data_access(spec))
 
 
 class _FetchedOperator(LifecycleOperator):

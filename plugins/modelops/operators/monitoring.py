@@ -11,7 +11,7 @@ from include.lifecycle.results import MonitoredModel
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.assets import signals, wake
-from modelops.hooks.database import source_url
+from modelops.hooks.database import data_access
 from modelops.links import ReportLink
 from modelops.operators.base import LifecycleOperator
 
@@ -31,7 +31,7 @@ class MonitorModelOperator(LifecycleOperator):
         """Measure through the connection that the labels come from."""
         from include.lifecycle.monitoring.monitor import monitor_model
 
-        monitored = monitor_model(spec, rt, run, source_url(spec.data.connection))
+        monitored = monitor_model(spec, rt, run, data_access(spec))
         if monitored.signals:
             wake(context["outlet_events"], [signals()])
         elif not monitored.windows:
