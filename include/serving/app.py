@@ -20,6 +20,7 @@ import orjson
 from include.serving.engines import Engine
 from include.serving.metrics import ServerMetrics
 from include.serving.outputs import Predicted, output_metadata, output_tensors, predicted
+from include.serving.pii import KeyedHash
 from include.serving.prediction_log import Answer, PredictionLog
 from include.serving.protocol import InferenceRequest, RequestSchema
 from include.serving.tensor_checks import RequestRefusedError
@@ -62,11 +63,12 @@ class ModelApp:
         metrics: ServerMetrics,
         log: PredictionLog,
         *,
+        keyed: KeyedHash | None = None,
         max_rows: int = 10_000,
         max_bytes: int = 32 * 1024 * 1024,
     ) -> None:
         self._spec, self._engine, self._metrics, self._log = spec, engine, metrics, log
-        self._schema = RequestSchema.of(spec, max_rows)
+        self._schema = RequestSchema.of(spec, max_rows, keyed)
         self._max_bytes = max_bytes
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
         self._version = str(spec.version)

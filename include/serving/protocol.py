@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from include.serving.outputs import output_names
+from include.serving.pii import KeyedHash
 from include.serving.tensor_checks import (
     NUMERIC_DATATYPES,
     RequestRefusedError,
@@ -19,6 +20,7 @@ from include.serving.tensor_checks import (
     check_texts,
     event_time_in_utc,
     flattened,
+    hashed_texts,
     kind_of,
     listed,
     refused,
@@ -49,13 +51,15 @@ class RequestSchema:
     max_rows: int
     known: dict[str, frozenset[str | None]] = field(default_factory=dict)
     outputs: tuple[str, ...] = ("prediction",)
+    hashed: frozenset[str] = frozenset()
+    keyed: KeyedHash | None = None
 
     @classmethod
-    def of(cls, spec: ServingSpec, max_rows: int) -> RequestSchema:
-        """The schema of one version; a null is never an unknown category."""
+    def of(cls, spec: ServingSpec, max_rows: int, keyed: KeyedHash | None = None) -> RequestSchema:
+        """The schema of one version; a null is never an unknown category. `keyed` replaces the values of hashed columns."""
         known = {column.name: frozenset((*column.known, None)) for column in spec.inputs if column.known is not None}
         features = {column.name: column for column in spec.inputs}
-        return cls(features, spec.key, spec.event_time, max_rows, known, output_names(spec))
+        return cls(features, spec.key, spec.event_time, max_rows, known, output_names(spec), frozenset(spec.hashed), keyed)
 
     def parse(self, body: bytes) -> InferenceRequest:
         """Check a request body; raise RequestRefusedError (400, or 413 for too many rows)."""
@@ -108,7 +112,9 @@ class RequestSchema:
 
     def _take(self, request: InferenceRequest, name: str, tensor: dict[str, Any], data: list[Any]) -> None:
         column = self.features.get(name)
-        if column is None or column.kind == "categorical":
+        if name in self.hashed and self.keyed is not None:
+            data = hashed_texts(name, tensor, data, self.keyed)
+        elif column is None or column.kind == "categorical":
             check_datatype(name, tensor, ("BYTES",))
             check_texts(name, data)
         else:

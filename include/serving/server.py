@@ -20,6 +20,7 @@ from include.lifecycle.errors import ArtefactDigestError, LifecycleError
 from include.serving.app import ModelApp
 from include.serving.engines import load_engine
 from include.serving.metrics import ServerMetrics
+from include.serving.pii import hash_for
 from include.serving.prediction_log import LogLimits, PredictionLog
 from include.serving.version_folder import read_spec, verify
 
@@ -53,12 +54,13 @@ def _serve(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     listener = _bind(options.host, options.port)
     spec = read_spec(options.directory)
+    keyed = hash_for(spec, options.pii_key_file)
     engine = load_engine(options.directory, spec)
     metrics = ServerMetrics(spec, options.digest)
     limits = LogLimits(segment_seconds=options.segment_seconds)
     log = PredictionLog(options.log_dir, spec.version, metrics.log_dropped.inc, limits)
     try:
-        app = ModelApp(spec, engine, metrics, log, max_rows=options.max_rows)
+        app = ModelApp(spec, engine, metrics, log, keyed=keyed, max_rows=options.max_rows)
         logger.info("%s version %d (%s) on http://%s:%d", spec.model, spec.version, spec.engine, *listener.getsockname()[:2])
         _run(app, listener)
     finally:
@@ -104,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--digest", required=True, help="sha256 of manifest.json")
     parser.add_argument("--port", type=int, required=True, help="TCP port; 0 takes a free one")
     parser.add_argument("--log-dir", type=Path, required=True, help="folder of the model's prediction log")
+    parser.add_argument("--pii-key-file", type=Path, help="secret under which the version's hashed columns are hashed")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--max-rows", type=int, default=10_000, help="rows per request; more are refused with 413")
     parser.add_argument("--segment-seconds", type=float, default=300.0, help="age at which a log segment is closed")

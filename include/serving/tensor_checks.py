@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from include.serving.pii import KeyedHash
 
 NUMERIC_DATATYPES = frozenset(
     ("FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"),
@@ -43,6 +46,16 @@ def check_texts(name: str, data: list[Any]) -> None:
     if max(map(len, filter(None, data)), default=0) > MAX_TEXT:
         row, value = next((row, value) for row, value in enumerate(data) if len(value or "") > MAX_TEXT)
         raise refused(f"input {name!r}, row {row}: a string of {len(value)} characters; allowed: up to {MAX_TEXT}")
+
+
+def hashed_texts(name: str, tensor: dict[str, Any], data: list[Any], keyed: KeyedHash) -> list[str | None]:
+    """The keyed hashes of a checked column of texts; a refusal shows no value of it."""
+    check_datatype(name, tensor, ("BYTES",))
+    try:
+        check_texts(name, data)
+    except RequestRefusedError:
+        raise refused(f"input {name!r} is personal data; allowed: strings of up to {MAX_TEXT} characters, or null") from None
+    return keyed.all(data)
 
 
 def check_numbers(name: str, data: list[Any]) -> None:

@@ -44,7 +44,10 @@ class InputColumn:
 
 @dataclass(frozen=True)
 class ServingSpec:
-    """Content of `serving.json`. `key` and `event_time` name optional extra inputs that are logged and not fed to the model."""
+    """Content of `serving.json`. `key` and `event_time` name optional extra inputs that are logged and not fed to the model.
+
+    `hashed` columns hold keyed hashes: the server hashes them before it feeds or logs them.
+    """
 
     model: str
     version: int
@@ -55,6 +58,7 @@ class ServingSpec:
     target: str
     classes: tuple[Any, ...]
     inputs: tuple[InputColumn, ...]
+    hashed: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> list[str]:
@@ -81,7 +85,8 @@ class ServingSpec:
             strings = {name: str(raw[name]) for name in names}
             if strings["engine"] not in MODEL_FILES:
                 raise ValueError(f"engine {strings['engine']!r}; allowed: {', '.join(MODEL_FILES)}")
-            return cls(version=int(raw["version"]), classes=tuple(raw["classes"] or ()), inputs=inputs, **strings)  # type: ignore[arg-type]
+            classes, hashed = tuple(raw["classes"] or ()), tuple(map(str, raw.get("hashed", ())))
+            return cls(version=int(raw["version"]), classes=classes, inputs=inputs, hashed=hashed, **strings)  # type: ignore[arg-type]
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             raise VersionFolderInvalidError(f"{SERVING}: {problem!r}") from problem
 

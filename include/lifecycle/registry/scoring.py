@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from include.lifecycle.data.pii import columns_with
 from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.results import TrainedModel
 from include.lifecycle.spec import FeaturesSection, ModelSpec
@@ -48,6 +49,7 @@ def describe(
         target=spec.data.target,
         classes=(0, 1) if binary else tuple(spec.objective.classes),
         inputs=(*numeric, *(InputColumn(name, "categorical", known=values) for name, values in categories.items())),
+        hashed=tuple(name for name in columns_with(spec, "hash") if name in (spec.data.key, *spec.features.categorical)),
     )
 
 

@@ -25,6 +25,7 @@ from include.lifecycle.rollout.targets.supervisor import ALIVE, RUNNING, Supervi
 from include.lifecycle.rollout.traffic import DesiredTraffic, mark_applied, read_all, read_desired, write_desired
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import desired_traffic
+from include.serving.version_folder import SERVING, read_spec
 
 START_SECONDS = 60.0
 DRAIN_SECONDS = 1.0
@@ -134,7 +135,9 @@ class EmbeddedTarget:
 
     def _program(self, name: str, folder: Path, digest: str, port: int, log_dir: Path) -> str:
         settings = self.rt.settings
-        options = {"--directory": folder, "--digest": digest, "--port": port, "--log-dir": log_dir}
+        options: dict[str, object] = {"--directory": folder, "--digest": digest, "--port": port, "--log-dir": log_dir}
+        if (folder / SERVING).is_file() and read_spec(folder).hashed:
+            options["--pii-key-file"] = settings.pii_key_file
         command = shlex.join([sys.executable, "-m", self.module, *(str(word) for pair in options.items() for word in pair)])
         environment = ",".join([f'PYTHONPATH="{settings.home}"', *(f'{variable}="1"' for variable in _ONE_THREAD)])
         log = settings.server_log_dir / f"{name}.log"
