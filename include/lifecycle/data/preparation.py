@@ -31,7 +31,8 @@ def prepare_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingO
     """Write train.parquet and holdout.parquet, both sorted by event time.
 
     Raises:
-        DataInvalidError: no labelled row, no row left on one side of the split, or one class only on a side.
+        DataInvalidError: no labelled row, no row left on one side of the split, one class only on a side, or a class of a
+            multiclass target without a row to learn it from.
     """
     import pandas as pd
 
@@ -97,6 +98,9 @@ def _check_sides(spec: ModelSpec, sides: dict[str, pd.DataFrame], order: Trainin
         if spec.objective.task != "regression" and rows[spec.data.target].nunique() < 2:
             only = rows[spec.data.target].iloc[0]
             raise DataInvalidError(f"{where}: the {side} side holds one class only ({only!r} in {len(rows)} rows; {split})")
+    shares = label_prior(spec, sides["train"])
+    if absent := [name for name, share in zip(spec.objective.classes, shares, strict=False) if not share]:
+        raise DataInvalidError(f"{where}: the train side holds no row of {', '.join(absent)} (objective.classes; {split})")
 
 
 def _newest(rows: pd.DataFrame, spec: ModelSpec) -> datetime:
