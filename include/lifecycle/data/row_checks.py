@@ -15,6 +15,7 @@ from include.lifecycle.data.findings import SHOWN, Finding, plain
 from include.lifecycle.data.quarantine import BadRows
 from include.lifecycle.data.schema_checks import numeric_columns
 from include.lifecycle.data.table_file import Mask, TableFile, is_text
+from include.lifecycle.data.targets import class_numbers
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome
 
@@ -53,8 +54,8 @@ def _target_findings(spec: ModelSpec, table: TableFile, bad: BadRows) -> Iterato
         yield _set_aside("target_is_0_or_1", name, table, bad, ~missing & ~np.isin(table.numbers(name), (0.0, 1.0)))
     elif spec.objective.task == "regression":
         yield _set_aside("target_is_finite", name, table, bad, ~missing & ~np.isfinite(table.numbers(name)))
-    elif classes := set(getattr(spec.objective, "classes", ())):
-        known = np.array([str(value) in classes for value in table.column(name).to_pylist()], dtype=np.bool_)
+    else:
+        known = ~np.isnan(class_numbers(table.column(name).to_pylist(), spec.objective.classes))
         yield _set_aside("target_is_a_class", name, table, bad, ~missing & ~known)
 
 
