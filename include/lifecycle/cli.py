@@ -22,6 +22,8 @@ from include.lifecycle.commands import (
     new,
     replay,
     restore,
+    retention,
+    retraining,
     schema,
     should_retrain,
     train,
@@ -38,6 +40,7 @@ COMMANDS = (
     ledger,
     apply,
     should_retrain,
+    retraining,
     versions,
     restore,
     train,
@@ -46,6 +49,7 @@ COMMANDS = (
     log_model,
     export,
     replay,
+    retention,
 )
 
 

@@ -28,12 +28,13 @@ class Runtime:
 
 @dataclass(frozen=True)
 class RunContext:
-    """Which Airflow task this is: names the stage folder, the ledger's `run_id` and the actor."""
+    """Which Airflow task (or, by `by`, which command) this is: names the stage folder, the ledger's `run_id` and the actor."""
 
     model: str
     run_id: str
     task: str
     try_number: int = 1
+    by: str = "airflow"
 
     def folder(self, storage: Storage) -> Path:
         """Folder of this task's outputs."""
@@ -42,7 +43,7 @@ class RunContext:
     @property
     def actor(self) -> str:
         """Name under which this task writes into the ledger."""
-        return f"airflow:{self.task}"
+        return f"{self.by}:{self.task}"
 
 
 def build_runtime(configured: Settings, clock: Clock | None = None) -> Runtime:

@@ -97,7 +97,7 @@ def test_only_the_version_before_the_previous_goes(house: House) -> None:
     found = house.retire()
     assert found.retired == [1]
     assert found.kept == {"2": "holds previous", "3": "holds champion"}
-    assert not house.folder(1).exists()
+    assert house.folder(1).exists(), "the first champion is the anchor: its files stay"
     assert house.folder(2).exists()
     assert sorted(house.target.running) == [2, 3]
     assert house.tag(1, "stage") == "Archived"
@@ -105,7 +105,8 @@ def test_only_the_version_before_the_previous_goes(house: House) -> None:
     rows = house.rt.ledger.read(house.name, kind="retirement")
     assert [(row["act"], row["phase"]) for row in rows[:2]] == [("retire 1", "done"), ("retire 1", "intended")]
     assert rows[0]["evidence"]["servers"] == [2, 3]
-    assert rows[0]["evidence"]["copy"] == "removed"
+    assert rows[0]["evidence"]["copy"] == "kept"
+    assert rows[0]["evidence"]["stages"] == {"1": ["None", "Archived"]}
     again = house.retire()
     assert again.retired == []
     assert set(again.kept) == {"2", "3"}

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     rt = build_runtime(settings)
     _quiet_dvc()
-    context = RunContext(arguments.model, f"replay__{uuid4().hex[:12]}", "replay_cli")
+    context = RunContext(arguments.model, f"replay__{uuid4().hex[:12]}", "replay", by="command line")
     try:
         report = replay_version(rt, context, Replay(arguments.model, arguments.version, tune=arguments.tune))
     finally:

@@ -5,6 +5,8 @@ The rollout's serving check, the model servers, evaluation (champion) and monito
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +16,7 @@ from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.registry.client import registry_calls
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.storage import whole_folder
-from include.serving.version_folder import verify, write_manifest
+from include.serving.version_folder import MANIFEST, verify, write_manifest
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -65,6 +67,38 @@ def fetch_version(rt: Runtime, model: str, version: int, target: Path) -> Path:
         )
     download(rt, entry, "", target, digest)
     return target
+
+
+def read_file(rt: Runtime, model: str, version: int, name: str) -> bytes:
+    """One file of a version (`record.json`, `evaluation/evaluation.json`), its sha256 checked against the sealed manifest.
+
+    Works for versions whose model files retention removed. Raises like `fetch_version`.
+    """
+    entry = model_version(rt, model, version)
+    where = f"version {version} of {model}"
+    digest = entry.tags.get(FILES_TAG)
+    if digest is None:
+        raise ArtefactDigestError(f"{where} has no tag {FILES_TAG}: it is unfinished, or older than that tag")
+    with TemporaryDirectory(prefix="modelops-file-") as temporary:
+        manifest = _fetch(rt, entry, MANIFEST, Path(temporary))
+        if (got := hashlib.sha256(manifest).hexdigest()) != digest:
+            raise ArtefactDigestError(f"{where}: {MANIFEST} has sha256 {got}; its tag {FILES_TAG} says {digest}")
+        listed = json.loads(manifest)["files"]
+        if name not in listed:
+            raise ArtefactDigestError(f"{where} has no file {name}; it has {', '.join(sorted(listed))}")
+        content = _fetch(rt, entry, name, Path(temporary))
+    if (got := hashlib.sha256(content).hexdigest()) != listed[name]:
+        raise ArtefactDigestError(f"{where}: {name} has sha256 {got}; {MANIFEST} says {listed[name]}")
+    return content
+
+
+def _fetch(rt: Runtime, entry: ModelVersion, name: str, folder: Path) -> bytes:
+    from mlflow.artifacts import download_artifacts
+
+    with registry_calls(rt, f"fetching {name} of {entry.name} version {entry.version}") as client:
+        location = client.get_logged_model(str(entry.source).removeprefix("models:/")).artifact_location
+        fetched = download_artifacts(f"{location}/{name}", dst_path=str(folder), tracking_uri=rt.settings.mlflow_url)
+    return Path(fetched).read_bytes()
 
 
 def _materialise(rt: Runtime, model: str, version: int, part: str, tag: str, target: Path) -> tuple[Path, str]:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, select, text
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.ledger import Entry
-from include.lifecycle.registry.artefacts import model_version
+from include.lifecycle.registry.artefacts import REMOVED_TAG, model_version
 from include.lifecycle.registry.client import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, SHADOW, aliases_of, registry_calls
 from include.lifecycle.registry.stages import NO_STAGE, STAGE_TAG, check_movement, stage_after
 from include.lifecycle.runtime import Runtime
@@ -177,7 +177,9 @@ def _intend(rt: Runtime, plan: Plan, entry: Entry, key: str) -> Entry:
     before = aliases_of(rt, entry.model)
     after = plan(before)
     for version in set(after.values()) - set(before.values()):
-        model_version(rt, entry.model, version)  # a version that does not exist is refused before anything moves
+        found = model_version(rt, entry.model, version)  # a version that does not exist is refused before anything moves
+        if removed := found.tags.get(REMOVED_TAG):
+            raise GateFailedError(f"{entry.model}: retention removed the files of version {version} at {removed}; train it again")
     evidence: dict[str, Any] = {"aliases_before": before, "aliases_after": after}
     if foreign := foreign_aliases(rt, entry.model):
         evidence["foreign"] = foreign  # the move starts from what is really there; who moved it is for the alert to say
