@@ -18,8 +18,12 @@ def _apps() -> list[dict[str, Any]]:
     if not _IS_API_SERVER:
         return []
     from modelops.api.app import app
+    from modelops.api.webhooks import app as webhooks
 
-    return [{"app": app, "url_prefix": "/modelops/v1", "name": "modelops"}]
+    return [
+        {"app": app, "url_prefix": "/modelops/v1", "name": "modelops"},
+        {"app": webhooks, "url_prefix": "/modelops/hooks", "name": "modelops-hooks"},
+    ]
 
 
 class ModelOpsPlugin(AirflowPlugin):

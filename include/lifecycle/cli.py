@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 from include.lifecycle.commands import (
     apply,
+    card,
     check_quality,
+    compare,
     evaluate,
     explain,
     export,
@@ -50,6 +52,8 @@ COMMANDS = (
     export,
     replay,
     retention,
+    compare,
+    card,
 )
 
 

@@ -78,16 +78,30 @@ def _monitoring(spec: ModelSpec) -> str:
 
 
 def _retraining(spec: ModelSpec) -> str:
-    policy, confirm = spec.retraining, spec.retraining.confirm
+    policy = spec.retraining
     if policy.mode == "off":
-        return "No signal leads to a training (mode off); only the schedule and people do."
+        return f"No signal leads to a training (mode off); only the schedule and people do. {_when(spec)}".strip()
+    confirm, rows = policy.confirm, spec.data.new_rows_threshold
+    leads = {
+        "suggest": "makes decide ask a person whether to train; nothing is requested before the answer",
+        "approve": "requests a training, which waits for a person's approval",
+        "auto": "starts a training",
+    }[policy.mode]
+    counted = "" if isinstance(rows, str) else f", {rows:,} new rows with final labels"
     return (
         f"A decay that stood in {confirm.windows} of the last {confirm.of} windows, over at least "
-        f"{length(confirm.spanning)}, starts a training, {length(policy.cooldown)} after the last one at the earliest (twice as "
-        f"long after each that came to nothing; after two such in a row it is only suggested to a person), and with the "
-        f"scheduled ones at most {policy.budget_per_month} times a month. Drift of inputs alone never starts one; while a fault "
-        "in the data stands, nothing is trained."
-    )
+        f"{length(confirm.spanning)}, {leads}. So does a champion older than {length(policy.max_age)}{counted}, or another "
+        f"system's request. Not earlier than {length(policy.cooldown)} after the last one (twice as long after each that came "
+        f"to nothing; after {policy.suggest_after} such in a row it is only suggested to a person), and with the scheduled ones at most {policy.budget_per_month} times a month. Drift of inputs alone never starts one; while "
+        f"a fault in the data stands, nothing is trained. {_when(spec)}"
+    ).strip()
+
+
+def _when(spec: ModelSpec) -> str:
+    """What the calendar says: the daily window and the freezes."""
+    policy = spec.retraining
+    window = f"What signals ask for starts between {policy.window.replace('-', ' and ')} UTC. " if policy.window else ""
+    return window + (f"Nothing is trained in {', '.join(policy.freeze)} (UTC)." if policy.freeze else "")
 
 
 def _rollout(spec: ModelSpec) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from airflow.sdk import Asset, AssetAlias
+from airflow.sdk import Asset, AssetAlias, AssetWatcher
 
 WAKE_UPS = AssetAlias("modelops-wake-ups")
 
@@ -16,6 +16,18 @@ WAKE_UPS = AssetAlias("modelops-wake-ups")
 def signals() -> Asset:
     """Monitoring opened a signal: `decide` looks."""
     return Asset("modelops://signals")
+
+
+def external_requests() -> Asset:
+    """Another system asks for a training through Airflow's REST API: `decide` reads the events' extras (docs/triggers.md)."""
+    return Asset("modelops://external-requests")
+
+
+def new_rows() -> Asset:
+    """Enough new training rows came: a trigger watches the sources of all models, and `decide` looks."""
+    from modelops.triggers.new_rows import NewRowsTrigger
+
+    return Asset("modelops://new-rows", watchers=[AssetWatcher(name="new_rows", trigger=NewRowsTrigger())])
 
 
 def training_requested(model: str) -> Asset:

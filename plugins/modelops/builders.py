@@ -130,6 +130,13 @@ def _training_form(spec: ModelSpec) -> dict[str, Any]:
     return {
         "reason": Param("", type="string", title="Reason", description="Why this training is wanted; it stands in the ledger."),
         "reason_kind": Param("other", type="string", enum=list(REASON_KINDS), title="Kind of reason"),
+        "method": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "full", "incremental"],
+            title="Method",
+            description="full: from nothing; incremental: the champion learns on from newer rows. Empty: as the YAML says.",
+        ),
         "trials": Param(
             spec.training.trials,
             type="integer",

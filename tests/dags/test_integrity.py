@@ -14,7 +14,7 @@ from airflow.sdk.definitions.asset import Asset, AssetAlias
 from include.lifecycle.loading import load_model, model_names
 from tests.dags.conftest import ROOT
 
-PLATFORM = {"monitor_hourly", "decide", "rollback", "replay", "retire", "upkeep"}
+PLATFORM = {"monitor_hourly", "decide", "ask", "rollback", "replay", "retire", "upkeep"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,10 @@ def test_order_of_the_train_dag(bag):
     dag = bag.dags["train__flight_delay"]
     line = ["confirm_training", "fetch_data", "validate_data", "snapshot_data", "prepare_data", "tune"]
     line += ["train_model", "evaluate_model", "register_model"]
-    assert [task.task_id for task in dag.topological_sort()] == line
+    ends = {"training_ended", "report_failure"}
+    assert [task.task_id for task in dag.topological_sort() if task.task_id not in ends] == line
+    assert dag.get_task("register_model").downstream_task_ids == ends
+    assert dag.get_task("report_failure").trigger_rule == "one_failed"
     for before, after in itertools.pairwise(line):
         assert after in dag.get_task(before).get_flat_relative_ids(upstream=False), (before, after)
 
@@ -82,11 +85,11 @@ def test_every_scheduling_asset_has_somebody_who_wakes_it(bag):
     """Wake-ups go through one alias, so a consumer's asset must be one of those that assets.py makes."""
     from modelops import assets
 
-    known = {assets.signals().uri, assets.promotions().uri}
+    known = {assets.signals().uri, assets.promotions().uri, assets.external_requests().uri, assets.new_rows().uri}
     known |= {make(name).uri for name in model_names() for make in (assets.candidate, assets.training_requested)}
     tasks = [task for dag in bag.dags.values() for task in dag.tasks]
     waking = {task.task_id for task in tasks if any(isinstance(outlet, AssetAlias) for outlet in task.outlets)}
-    assert waking == {"monitor_model", "decide", "sweep", "register_model", "conclude_rollout"}
+    assert waking == {"monitor_model", "decide", "ask", "sweep", "register_model", "conclude_rollout"}
     watched = set()
     for dag in bag.dags.values():
         condition = getattr(dag.timetable, "asset_condition", None)

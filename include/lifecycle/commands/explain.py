@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.explaining import rows
 from include.lifecycle.loading import read_model
 from include.lifecycle.wording import in_words
 from include.settings import Settings
+
+if TYPE_CHECKING:
+    from include.lifecycle.spec import ModelSpec
 
 
 def add_to(subparsers: Any) -> None:
@@ -30,7 +33,28 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     print(f"\nspec {loaded.spec.digest[:12]}: what happens unattended\n")
     for topic, sentences in in_words(loaded.spec):
         print(textwrap.fill(sentences, 110, initial_indent=f"{topic + ':':<12} ", subsequent_indent=" " * 13))
+    print(textwrap.fill(_switch(loaded.spec, settings), 110, initial_indent=f"{'Switch:':<12} ", subsequent_indent=" " * 13))
     if laid_over := [row.key for row in effective if row.layer == "overlay"]:
         text = f"{len(laid_over)} values come from {settings.overlay}, not from the model's YAML: {', '.join(laid_over)}."
         print(textwrap.fill(text, 110, initial_indent=f"{'Overlay:':<12} ", subsequent_indent=" " * 13))
     return 0
+
+
+def _switch(spec: ModelSpec, settings: Settings) -> str:
+    """How the run-time switch stands; everything above it is said without the database."""
+    from sqlalchemy.exc import DBAPIError
+
+    from include.lifecycle.database import transaction
+    from include.lifecycle.decisions.automation import stopped
+    from include.lifecycle.errors import SourceUnavailableError
+    from include.lifecycle.runtime import build_runtime
+
+    rt = build_runtime(settings)
+    try:
+        with transaction(rt.engine) as connection:
+            why = stopped(connection, spec.name)
+    except (SourceUnavailableError, DBAPIError):
+        return "whether unattended training was stopped by a person cannot be told: the database did not answer."
+    finally:
+        rt.engine.dispose()
+    return f"{why}. Only people train." if why else "nobody stopped unattended training (cli retraining)."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.commands.tables import aligned
@@ -26,6 +27,7 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser("should-retrain", help=text, description=f"{text}. Exit code 0: it would, 3: it would not.")
     parser.add_argument("model")
     parser.add_argument("--json", action="store_true", help="one JSON object, with the evidence")
+    parser.add_argument("--force", action="store_true", help="as if a person lifted mode, stop, cooldown, freeze and budget")
     parser.set_defaults(run=run)
 
 
@@ -37,7 +39,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     spec = load_model(arguments.model, settings=settings)
     rt = build_runtime(settings)
     try:
-        preview = preview_decision(spec, rt)
+        preview = preview_decision(spec, rt, force=arguments.force)
     finally:
         rt.engine.dispose()
     print(json.dumps(_plain(preview)) if arguments.json else "\n".join(_lines(preview, spec)))
@@ -50,7 +52,7 @@ def _plain(preview: Preview) -> dict[str, Any]:
         signal.model_dump(mode="json") | {"decision": decision.by_signal[signal.id].model_dump(mode="json")}
         for signal in preview.opened
     ]
-    answer = {"model": preview.model, "now": preview.now.isoformat(), "would_retrain": preview.would_retrain}
+    answer: dict[str, Any] = {"model": preview.model, "now": preview.now.isoformat(), "would_retrain": preview.would_retrain}
     return answer | decision.model_dump(mode="json", include={"act", "reason", "primary", "evidence"}) | {"signals": weighed}
 
 
@@ -74,6 +76,7 @@ def _facts(preview: Preview, spec: ModelSpec) -> list[tuple[str, str]]:
         "; ".join(f"{cause} until its effect is {effect * factor:.3g}" for cause, effect in sorted(effects.items()))
         for effects in (state.spent, state.declined)
     )
+    starts = datetime.fromisoformat(preview.decision.evidence["starts_at"])
     facts = [
         ("mode", spec.retraining.mode),
         ("champion", f"version {state.champion}" if state.champion is not None else "none"),
@@ -86,6 +89,8 @@ def _facts(preview: Preview, spec: ModelSpec) -> list[tuple[str, str]]:
         ("stopped", state.stopped or ""),
         ("spent", spent),
         ("declined", declined),
+        ("may start", f"{starts:%Y-%m-%d %H:%M} UTC" if starts > preview.now else ""),
+        ("next look finds", "; ".join(preview.due)),
     ]
     return [(name, value) for name, value in facts if value]
 

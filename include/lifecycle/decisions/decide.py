@@ -16,7 +16,7 @@ from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.decisions.facts import Survey, concerned, refresh_facts, survey
 from include.lifecycle.decisions.history import open_signals, read_state, signal_view
 from include.lifecycle.decisions.policy import Decision, SignalDecision, SignalView, decide_retraining
-from include.lifecycle.decisions.questions import ask, open_question, unasked, withdraw
+from include.lifecycle.decisions.questions import ask, open_question, withdraw
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import Decisions
@@ -76,8 +76,7 @@ def decide(specs: Sequence[ModelSpec], rt: Runtime, run: RunContext, *, forced: 
             requested.append(spec.name)
     if problems and len(problems) == len(looked_at):
         raise problems[0]
-    waiting = [question.model_dump(mode="json", include={"id", "model", "kind"}) for question in unasked(rt)]
-    return Decisions(training_requested=requested, ledger_ids=entries, questions=waiting)
+    return Decisions(training_requested=requested, ledger_ids=entries)
 
 
 def _decide_model(look: _Look, seen: Survey) -> bool:

@@ -10,28 +10,30 @@ from datetime import datetime
 from sqlalchemy import text
 
 from include.lifecycle.database import transaction
+from include.lifecycle.decisions.facts import Survey, aged, survey
 from include.lifecycle.decisions.history import open_signals, read_state, signal_view
-from include.lifecycle.decisions.policy import Decision, Frozen, RetrainingState, SignalView, decide_retraining, evidence_of
+from include.lifecycle.decisions.policy import Decision, Frozen, RetrainingState, SignalView, decide_retraining
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.spec import ModelSpec
 
 
 class Preview(Frozen):
-    """A decision that nobody acted upon, with what it rests on; `now` is the event time of asking."""
+    """A decision that nobody acted upon, with what it rests on; `now` is the event time of asking. `due`: see _due."""
 
     model: str
     now: datetime
     opened: list[SignalView]
     state: RetrainingState
     decision: Decision
+    due: tuple[str, ...] = ()
 
     @property
     def would_retrain(self) -> bool:
-        """Whether `decide` would request a training; a mere suggestion to a person is none."""
+        """Whether `decide` would request a training; a mere suggestion to a person is none, nor one that waits for approval."""
         return self.decision.act == "retrain"
 
 
-def preview_decision(spec: ModelSpec, rt: Runtime) -> Preview:
+def preview_decision(spec: ModelSpec, rt: Runtime, *, force: bool = False) -> Preview:
     """Decide on the model's open signals as `decide` would now; the database itself refuses any write on the way.
 
     Raises:
@@ -42,6 +44,14 @@ def preview_decision(spec: ModelSpec, rt: Runtime) -> Preview:
         now = rt.clock.now()
         opened = [signal_view(row) for row in connection.execute(open_signals(spec.name)).mappings()]
         state = read_state(connection, spec.name, opened, now)
-    decision = decide_retraining(opened, state, spec, now)
-    complete = decision.model_copy(update={"evidence": decision.evidence or evidence_of(state, spec, now)})
-    return Preview(model=spec.name, now=now, opened=opened, state=state, decision=complete)
+        seen = survey(connection, rt)
+    decision = decide_retraining(opened, state, spec, now, check=True, force=force)
+    due = _due(seen, spec)
+    return Preview(model=spec.name, now=now, opened=opened, state=state, decision=decision, due=tuple(due))
+
+
+def _due(seen: Survey, spec: ModelSpec) -> list[str]:
+    """What the next look of `decide` will find out besides the open signals; not part of the decision yet."""
+    age, slot = seen.age(spec), seen.missed(spec)
+    found = [aged(seen, spec, age).reason] if age is not None and "age" not in seen.kinds.get(spec.name, ()) else []
+    return found + ([f"the schedule's slot of {slot:%Y-%m-%d %H:%M} UTC passed without a training"] if slot else [])

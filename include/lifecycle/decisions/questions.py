@@ -116,7 +116,7 @@ def models_with_questions(connection: Connection) -> set[str]:
 
 
 def unasked(rt: Runtime) -> list[Question]:
-    """Open questions that no run has put to people yet; asked by `decide` for its mapped triggers."""
+    """Open questions that no run has put to people yet; `decide` starts their runs."""
     with transaction(rt.engine) as connection:
         query = select(questions).where(_ROWS.state == "open", _ROWS.run_id.is_(None)).order_by(_ROWS.id)
         return [Question.model_validate(dict(row)) for row in connection.execute(query).mappings()]
