@@ -81,6 +81,7 @@ def test_yaml_and_sql_are_enough(own_stack: LocalStack):
     with stack.airflow() as http:
         connect(http, database)
         airflow = AirflowClient(http)
+        assert airflow.import_errors() == []
         airflow.unpause_all()
         airflow.trigger(TRAIN, "first", {"reason": "a model of our own"})
         state = until(lambda: (found := airflow.state(TRAIN, "first")) in ENDED and found, 420, "the first training")
