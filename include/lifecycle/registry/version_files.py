@@ -101,7 +101,7 @@ def write_version(
     shutil.copytree(evaluation.report.parent, root / EVALUATION_FOLDER)
     (root / TRAINING_FOLDER).mkdir()
     for name in (MODEL_FILE, RECORD_FILE):  # warm starts and incremental trainings begin here
-        if (trained.folder / name).is_file():
+        if (trained.folder / name).is_file():  # a model that was trained elsewhere has no record
             shutil.copyfile(trained.folder / name, root / TRAINING_FOLDER / name)
     (root / SNAPSHOT_POINTER).write_text(record.snapshot.pointer, encoding="utf-8")
     (root / RECORD).write_text(record.model_dump_json(indent=1) + "\n", encoding="utf-8")
