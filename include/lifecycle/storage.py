@@ -35,7 +35,7 @@ class Storage:
 
     @property
     def snapshot_remote(self) -> Path:
-        """The local DVC remote that all models share."""
+        """The DVC remote that all models share, where no other one is set (MODELOPS_SNAPSHOT_REMOTE)."""
         return self.root / "snapshot-remote"
 
     def served(self, model: str, version: int) -> Path:

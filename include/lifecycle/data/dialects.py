@@ -53,14 +53,14 @@ POSTGRESQL = Dialect(
 )
 MYSQL = Dialect(
     name="mysql",
-    literals=mysql.dialect(paramstyle="named"),  # type: ignore[no-untyped-call]
+    literals=mysql.dialect(paramstyle="named"),
     timestamp=lambda moment: f"TIMESTAMP'{_plain(moment)}'",
     quote="`",
     bucket="CAST(CONV(LEFT(MD5(CAST({} AS CHAR)), 4), 16, 10) AS UNSIGNED)",
 )
 SQLITE = Dialect(
     name="sqlite",
-    literals=sqlite.dialect(paramstyle="named"),  # type: ignore[no-untyped-call]
+    literals=sqlite.dialect(paramstyle="named"),
     timestamp=lambda moment: f"'{_plain(moment)}'",
 )
 DUCKDB = Dialect(

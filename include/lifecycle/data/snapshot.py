@@ -1,6 +1,7 @@
 """Stage snapshot_data: the fetched file as a DVC snapshot, whose content hash is its id; and the way back from its pointer.
 
-One DVC repository per model, one remote shared by all models; the remote holds each content once, the repository the pointer.
+One DVC repository per model, one remote (folder or S3) shared by all models; the remote holds each content once, the repository
+the pointer.
 """
 
 from __future__ import annotations
@@ -12,33 +13,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import yaml
 
+from include.lifecycle.data.snapshot_repository import open_repository
 from include.lifecycle.errors import ArtefactDigestError, SourceUnavailableError
 from include.lifecycle.results import FetchedData, Snapshot
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from dvc.repo import Repo
-
 TRACKED_FILE = "training.parquet"
 _POINTER_FILE = f"{TRACKED_FILE}.dvc"
-_REMOTE = "snapshots"
 
 
 def snapshot_data(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData) -> Snapshot:
     """Store the fetched file under its md5 in the snapshot remote; the same content again adds nothing.
 
     Raises:
-        SourceUnavailableError: the file is gone, or the remote cannot be written (disk full); nothing half-stored remains.
+        SourceUnavailableError: the file is gone, or the remote cannot be written (disk full, S3 away).
     """
     if not fetched.path.is_file():
         raise SourceUnavailableError(f"model {spec.name}, run {run.run_id}: {fetched.path} is gone; run fetch_data again")
     folder = rt.storage.snapshots(spec.name)
-    with _one_at_a_time(folder), _open(folder, rt.storage.snapshot_remote) as repo:
+    with _one_at_a_time(folder), open_repository(folder, rt.settings) as repo:
         tracked = folder / TRACKED_FILE
         tracked.unlink(missing_ok=True)
         shutil.copyfile(fetched.path, tracked)
@@ -47,7 +44,13 @@ def snapshot_data(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: Fetche
         pointer = (folder / _POINTER_FILE).read_text(encoding="utf-8")
         _forget_copies(folder)
     identity, size = read_pointer(pointer)
-    return Snapshot(snapshot_id=identity, pointer=pointer, bytes=size)
+    return Snapshot(
+        snapshot_id=identity,
+        pointer=pointer,
+        bytes=size,
+        source=fetched.source,
+        excluded_windows=fetched.excluded_windows,
+    )
 
 
 def restore_snapshot(rt: Runtime, model: str, pointer: str, destination: Path) -> Path:
@@ -55,6 +58,7 @@ def restore_snapshot(rt: Runtime, model: str, pointer: str, destination: Path) -
 
     Raises:
         ArtefactDigestError: the remote does not hold that content any more, or damaged, or the pointer is none.
+        SourceUnavailableError: the remote does not answer.
     """
     from dvc.exceptions import CheckoutError
 
@@ -62,12 +66,12 @@ def restore_snapshot(rt: Runtime, model: str, pointer: str, destination: Path) -
     destination.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".restore-", dir=destination.parent) as name:
         folder = Path(name)
-        with _open(folder, rt.storage.snapshot_remote) as repo:
+        with open_repository(folder, rt.settings) as repo:
             (folder / _POINTER_FILE).write_text(pointer, encoding="utf-8")
             try:
                 repo.pull(targets=[str(folder / _POINTER_FILE)])
             except CheckoutError as problem:  # DVC's own text speaks of its cache
-                why = f"the remote {rt.storage.snapshot_remote} does not hold its content, whole"
+                why = f"the remote {rt.settings.snapshot_remote} does not hold its content, whole"
                 raise ArtefactDigestError(f"model {model}: snapshot {identity} cannot be restored: {why}") from problem
             except Exception as problem:
                 raise ArtefactDigestError(f"model {model}: snapshot {identity} cannot be restored: {problem}") from problem
@@ -101,34 +105,6 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
     with (folder / ".snapshot.lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def _open(folder: Path, remote: Path) -> Iterator[Repo]:
-    """The DVC repository in `folder`, made on first use; a half-made one is made again."""
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-
-    try:
-        if not (folder / ".dvc" / ".ready").exists():
-            shutil.rmtree(folder / ".dvc", ignore_errors=True)
-            _configure(Repo.init(str(folder), no_scm=True), folder, remote)
-            (folder / ".dvc" / ".ready").touch()
-        with Repo(str(folder)) as repo:
-            yield repo
-    except (DvcException, OSError) as problem:
-        raise SourceUnavailableError(f"snapshot repository {folder}: {problem}") from problem
-
-
-def _configure(repo: Repo, folder: Path, remote: Path) -> None:
-    remote.mkdir(parents=True, exist_ok=True)
-    with repo.config.edit("repo") as config:
-        # `update`: replacing the section would lose `no_scm`
-        config["core"].update({"analytics": False, "check_update": False, "remote": _REMOTE})
-        config["core"]["site_cache_dir"] = str(folder.resolve() / ".dvc" / "site")
-        config["cache"]["type"] = ["reflink", "hardlink", "copy"]
-        config["remote"][_REMOTE] = {"url": str(remote.resolve())}
-    repo.close()
 
 
 def _forget_copies(folder: Path) -> None:

@@ -74,8 +74,8 @@ def s3_account(conn_id: str) -> S3Account:
 
 
 def _by_hook(connection: Any, conn_id: str) -> DbApi:
-    from airflow.exceptions import AirflowException
     from airflow.providers.common.sql.hooks.sql import DbApiHook
+    from airflow.sdk.exceptions import AirflowException
 
     told = f"connection {conn_id!r} of type {connection.conn_type!r}"
     try:
