@@ -92,8 +92,9 @@ def _retraining(spec: ModelSpec) -> str:
         f"A decay that stood in {confirm.windows} of the last {confirm.of} windows, over at least "
         f"{length(confirm.spanning)}, {leads}. So does a champion older than {length(policy.max_age)}{counted}, or another "
         f"system's request. Not earlier than {length(policy.cooldown)} after the last one (twice as long after each that came "
-        f"to nothing; after {policy.suggest_after} such in a row it is only suggested to a person), and with the scheduled ones at most {policy.budget_per_month} times a month. Drift of inputs alone never starts one; while "
-        f"a fault in the data stands, nothing is trained. {_when(spec)}"
+        f"to nothing; after {policy.suggest_after} such in a row it is only suggested to a person), and with the "
+        f"scheduled ones at most {policy.budget_per_month} times a month. Drift of inputs alone never starts one; while a "
+        f"fault in the data stands, nothing is trained. {_when(spec)}"
     ).strip()
 
 
