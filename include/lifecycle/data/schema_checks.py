@@ -48,12 +48,12 @@ def _wrong_kind(spec: ModelSpec, field: pa.Field) -> str:
 
 def numeric_columns(spec: ModelSpec) -> list[str]:
     """Columns of the training table that are read as numbers."""
-    return list(spec.features.numeric)
+    return list(spec.features.read_numeric)
 
 
 def text_columns(spec: ModelSpec) -> list[str]:
     """Columns of the training table that are read as categories."""
-    return list(spec.features.categorical)
+    return list(spec.features.read_categorical)
 
 
 def key_finding(spec: ModelSpec, table: TableFile, keep: Mask) -> Finding:

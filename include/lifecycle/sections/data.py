@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from include.lifecycle.sections.base import Column, Positive, Section, Share
 from include.lifecycle.sections.data_checks import MissingSection, OutliersSection, QuarantineSection, SchemaChangeSection
 from include.lifecycle.sections.sources import DatasetSection, StoreSection
 from include.lifecycle.units import Duration, PositiveDuration
+
+
+TRANSFORMER = r"^[a-z_][a-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*$"  # a module right below include/features, and a function
 
 
 class DataSection(Section):
@@ -65,12 +68,39 @@ class LabelsSection(Section):
     mature_after: Duration = Field(description="a label counts as final so long after its event")
 
 
+class InputsSection(Section):
+    """Columns of query and request that a transformer reads, by kind."""
+
+    numeric: list[Column] = Field(description="columns that are read as numbers")
+    categorical: list[Column] = Field(description="columns that are read as text")
+
+
 class FeaturesSection(Section):
     """Columns that the model reads, by kind."""
 
     numeric: list[Column] = Field(description="columns that are read as numbers")
     categorical: list[Column] = Field(description="columns that are read as categories")
     store: list[StoreSection] = Field(description="tables of past values that are joined to the rows as of each event")
+
+    transformer: Annotated[str, StringConstraints(pattern=TRANSFORMER)] | None = Field(
+        description="own code that makes the features of the inputs, as module:function in include/features"
+    )
+    inputs: InputsSection = Field(description="columns that the transformer reads; without one, the features themselves")
+
+    @property
+    def read_numeric(self) -> list[str]:
+        """Numeric columns that query and request hold: the transformer's, else the features."""
+        return self.inputs.numeric if self.transformer else self.numeric
+
+    @property
+    def read_categorical(self) -> list[str]:
+        """Categorical columns that query and request hold: the transformer's, else the features."""
+        return self.inputs.categorical if self.transformer else self.categorical
+
+    @property
+    def read(self) -> list[str]:
+        """All columns that query and request hold for the model."""
+        return [*self.read_numeric, *self.read_categorical]
 
     @property
     def all(self) -> list[str]:
