@@ -1,4 +1,4 @@
-"""A real S3 server on loopback (moto) for the data tests: a bucket, a credentials file with a profile, and what was asked of it."""
+"""A real S3 server on loopback (moto) for the data tests: a bucket, and a credentials file with a profile."""
 
 from __future__ import annotations
 
