@@ -117,7 +117,7 @@ training_requests = Table(
     Index("training_requests_by_model", "model", "state"),
 )
 
-# state: open | claimed | done | superseded. One row per registered version that may be rolled out.
+# state: open | held | claimed | done | superseded | refused. One row per registered version that may be rolled out.
 candidates = Table(
     "candidates",
     metadata,

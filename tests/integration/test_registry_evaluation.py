@@ -10,6 +10,8 @@ import pytest
 from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.registry.client import registry_client
 from include.lifecycle.registry.promotion import promote
+from include.lifecycle.results import Evaluation
+from include.lifecycle.verdicts import Verdict
 from tests.integration.registry_lab import Lab, lab_spec
 
 pytestmark = pytest.mark.integration
@@ -29,6 +31,10 @@ def crown(lab: Lab, rows: int | None = None) -> None:
     promote(lab.rt, lab.spec.name, version, reason="a test", key=f"{lab.spec.name}:{version}", actor="test")
 
 
+def named(evaluation: Evaluation, check: str) -> Verdict:
+    return next(verdict for verdict in evaluation.verdicts if verdict.check == check)
+
+
 def checks(evaluation) -> dict[str, str]:
     return {verdict.check: verdict.outcome.value for verdict in evaluation.verdicts}
 
@@ -36,29 +42,45 @@ def checks(evaluation) -> dict[str, str]:
 def test_a_first_version_is_judged_alone(lab: Lab) -> None:
     prepared = lab.prepare()
     evaluation = lab.evaluate(prepared, lab.fit(prepared))
-    assert checks(evaluation) == {"floor": "pass", "baseline": "pass", "champion": "pass"}
+    found = checks(evaluation)
+    assert {name: found[name] for name in ("floor", "baseline", "champion", "latency")} == {
+        "floor": "pass",
+        "baseline": "pass",
+        "champion": "pass",
+        "latency": "pass",
+    }
+    exact = [found[f"consistency:{name}"] for name in ("repeated", "permuted", "single")]
+    assert exact == ["pass"] * 3
+    assert set(evaluation.switched_off) == {"floors", "anchor", "fairness", "action_rate", "business", "slice"}
+    assert evaluation.proven_better
     assert evaluation.champion_metrics is None
     report = json.loads(evaluation.report.read_text())
     assert report["evaluation"]["metrics"]["roc_auc"] == evaluation.metrics["roc_auc"]
     assert "May be rolled out" in (evaluation.report.parent / "evaluation.md").read_text()
     (entry,) = lab.rt.ledger.read(lab.spec.name, kind="gate")
     assert (entry["verdict"], entry["run_id"]) == ("pass", lab.run_id)
-    assert len(entry["evidence"]["verdicts"]) == 3
+    assert [one["check"] for one in entry["evidence"]["verdicts"]] == [one.check for one in evaluation.verdicts]
+    assert entry["evidence"]["switched_off"]["slice"] == "evaluation.slices is empty"
+    importance = json.loads((evaluation.report.parent / "importance.json").read_text())
+    assert {one["feature"] for one in importance["features"]} == set(lab.spec.features.all)
+    page = lab.rt.storage.reports(lab.spec.name) / "evaluation-manual__1.html"
+    assert page.read_bytes() == (evaluation.report.parent / "evaluation.html").read_bytes()
 
 
 def test_the_same_model_again_is_not_worse_and_scores_the_same(lab: Lab) -> None:
     crown(lab)
     lab.run_id = "manual__2"
     prepared = lab.prepare()
-    evaluation = lab.evaluate(prepared, lab.fit(prepared))
+    trained = lab.fit(prepared)
+    evaluation = lab.evaluate(prepared, trained)
     assert checks(evaluation)["champion:not_worse:roc_auc"] == "pass"
     assert evaluation.champion_metrics is not None
     assert evaluation.champion_metrics["brier_score"] == pytest.approx(evaluation.metrics["brier_score"], abs=1e-6)
-    gain = evaluation.verdicts[-1].evidence
+    gain = named(evaluation, "champion:not_worse:roc_auc").evidence
     assert gain["champion_version"] == 1
     assert gain["rows"] == prepared.holdout_rows
     assert gain["after"] == prepared.fit_until.isoformat()
-    again = lab.evaluate(prepared, lab.fit(prepared))
+    again = lab.evaluate(prepared, trained)
     assert again == evaluation
     assert len(lab.rt.ledger.read(lab.spec.name, kind="gate")) == 2, "one per evaluation, however often the task runs"
 
@@ -89,7 +111,7 @@ def test_rows_before_the_champions_fit_do_not_count(lab: Lab) -> None:
     late = lab.holdout(prepared)["departs_at"].quantile(0.9)
     registry_client(lab.rt).set_model_version_tag(lab.spec.name, "1", "fit_until", late.isoformat())
     evaluation = lab.evaluate(prepared, lab.fit(prepared))
-    comparison = evaluation.verdicts[-1]
+    comparison = named(evaluation, "champion:not_worse:roc_auc")
     assert comparison.outcome == "inconclusive"
     assert comparison.evidence["rows"] < 0.11 * prepared.holdout_rows
     assert "minimum_rows" in comparison.reason
@@ -116,4 +138,4 @@ def test_a_champion_that_reads_vanished_columns_cannot_be_compared(lab: Lab) -> 
     frame.to_parquet(prepared.holdout, index=False)
     evaluation = lab.evaluate(prepared, lab.fit(prepared))
     assert checks(evaluation)["champion"] == "inconclusive"
-    assert "distance" in evaluation.verdicts[-1].reason
+    assert "distance" in named(evaluation, "champion").reason

@@ -5,23 +5,23 @@ Rows count only after both models' `fit_until`. What the challenger must show de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from include.lifecycle.errors import ArtefactDigestError, LifecycleError
+from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.evaluation.gates import CHAMPION, comparison_gate
-from include.lifecycle.evaluation.metrics import Metric, binary_metrics, metric_of_measure, objective_metric
-from include.lifecycle.evaluation.sample import rows_digest, sample_of
+from include.lifecycle.evaluation.identity import Scored, Scorer, assert_same_rows, engine_scorer, scored_rows
+from include.lifecycle.evaluation.metrics import Metric, metric_of_measure, objective_metric
+from include.lifecycle.evaluation.sample import Sample, sample_of
 from include.lifecycle.registry.artefacts import materialise_version, model_version
-from include.lifecycle.registry.scoring import score, served_engine
+from include.lifecycle.registry.scoring import served_engine
 from include.lifecycle.results import TrainingOrder
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.intervals import Floats
-from include.lifecycle.verdicts import Outcome, Verdict
+from include.lifecycle.verdicts import Verdict
 from include.serving.engines import Engine
 from include.serving.version_folder import ServingSpec
 
@@ -56,11 +56,15 @@ class Demand:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Verdicts of the comparison and the champion's metrics on the compared rows (None when it could not be scored)."""
+class Facing:
+    """Challenger and one rival on the same rows after both fits: table, sample, predictions of both, the rival's version."""
 
-    verdicts: list[Verdict]
-    metrics: dict[str, float] | None
+    rows: pd.DataFrame
+    sample: Sample
+    new: Floats
+    old: Floats
+    version: int
+    evidence: dict[str, Any]
 
 
 def load_champion(rt: Runtime, model: str, version: int) -> Champion:
@@ -100,33 +104,64 @@ def decayed_measure(order: TrainingOrder) -> str | None:
     return str(order.cause.get("measure") or named_measure)
 
 
-def compare(
-    spec: ModelSpec, champion: Champion, frame: pd.DataFrame, p: Floats, fit_until: datetime, wanted: list[Demand]
-) -> Comparison:
-    """Judge challenger predictions p (n,) of `frame` against the champion on the rows after both fits."""
-    if missing := sorted(champion.features - set(frame.columns)):
-        reason = f"version {champion.version} cannot be scored: the data no longer has {', '.join(missing)}"
-        unknown = Verdict(
-            check=CHAMPION, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence={"champion_version": champion.version}
-        )
-        return Comparison([unknown], None)
-    after = max(fit_until, champion.fit_until)
-    common = (frame[spec.data.event_time] > after).to_numpy()
-    rows, new = frame[common], p[common]
-    sample = sample_of(spec, rows)
-    old = score(champion.engine, champion.serving, rows)
-    _same_rows(spec.name, sample.digest, rows_digest(spec, rows), len(new), len(old))
+def missing_columns(rival: Champion, frame: pd.DataFrame) -> str | None:
+    """Why the rival cannot score the table, or None when it can."""
+    missing = sorted(rival.features - set(frame.columns))
+    return f"version {rival.version} cannot be scored: the data no longer has {', '.join(missing)}" if missing else None
+
+
+def face(
+    spec: ModelSpec,
+    rival: Champion,
+    frame: pd.DataFrame,
+    own: Scored,
+    fit_until: datetime,
+    scorer: Scorer | None = None,
+    *,
+    role: str = CHAMPION,
+) -> Facing:
+    """Score the rival (by `scorer`, else by its served engine) on the rows of `frame` after both fits.
+
+    Each side's digest is made of the rows that it scored, in its order; LifecycleError when they differ.
+    """
+    after = max(fit_until, rival.fit_until)
+    rows = frame[(frame[spec.data.event_time] > after).to_numpy()]
+    old = scored_rows(spec, scorer or engine_scorer(rival.engine, rival.serving), rows)
+    new, sample = own.after(spec, after), sample_of(spec, rows)
+    sides = {"challenger": new, role: old}
+    digests = {name: (side.digest(spec), len(side.p)) for name, side in sides.items()}
+    assert_same_rows(spec.name, {"sample": (sample.digest, sample.rows), **digests})
+    evidence = {
+        "after": after.isoformat(),
+        f"{role}_manifest": rival.manifest_digest,
+        "digests": {name: digest for name, (digest, _) in digests.items()},
+    }
+    return Facing(rows, sample, new.p, old.p, rival.version, evidence)
+
+
+def judge_against(facing: Facing, wanted: Sequence[Demand], role: str = CHAMPION) -> list[Verdict]:
+    """One verdict per demand on the rows that both scored."""
     verdicts = [
-        comparison_gate(demand.metric, sample, new, old, margin=demand.margin, why=demand.why, champion=champion.version)
+        comparison_gate(
+            demand.metric,
+            facing.sample,
+            facing.new,
+            facing.old,
+            margin=demand.margin,
+            why=demand.why,
+            champion=facing.version,
+            role=role,
+        )
         for demand in wanted
     ]
-    extra: dict[str, Any] = {"after": after.isoformat(), "champion_manifest": champion.manifest_digest}
-    metrics = binary_metrics(sample.y, old, spec.objective.threshold) if len(np.unique(sample.y)) == 2 else None
-    return Comparison([verdict.model_copy(update={"evidence": verdict.evidence | extra}) for verdict in verdicts], metrics)
+    return [verdict.model_copy(update={"evidence": verdict.evidence | facing.evidence}) for verdict in verdicts]
 
 
-def _same_rows(model: str, new_digest: str, old_digest: str, new_rows: int, old_rows: int) -> None:
-    if (new_digest, new_rows) != (old_digest, old_rows):
-        raise LifecycleError(
-            f"{model}: challenger and champion were scored on different rows ({new_rows}, {old_rows}; {new_digest}, {old_digest})"
-        )
+def proven_better(spec: ModelSpec, facing: Facing | None) -> bool:
+    """Whether the challenger's gain in the objective lies above 0; True without a champion: the first version is the anchor."""
+    if facing is None:
+        return True
+    if facing.sample.shortage:
+        return False
+    gain = facing.sample.gain(objective_metric(spec), facing.new, facing.old)
+    return gain.known and gain.lower > 0

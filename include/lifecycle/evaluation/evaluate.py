@@ -1,24 +1,27 @@
-"""Stage evaluate_model: every gate on the hold-out, one decision whether the version may be rolled out, and a report of both.
+"""Stage evaluate_model: every gate of the table on the hold-out, one decision, a report of both, and a ledger entry.
 
-Any fail stops it. A comparison that cannot tell lets the canary decide; a first version has no canary, so its floor and its gain
-over the baseline must be clear.
+Gates stand in table.py, what follows from them in decision.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from include.lifecycle.errors import SpecInvalidError
-from include.lifecycle.evaluation.champion import Comparison, compare, demands, load_champion
-from include.lifecycle.evaluation.fairness import fairness_gates
-from include.lifecycle.evaluation.gates import BASELINE, FLOOR, baseline_gate, floor_gate, no_champion
-from include.lifecycle.evaluation.metrics import binary_metrics, objective_metric
-from include.lifecycle.evaluation.report import REPORT, write_report
-from include.lifecycle.evaluation.sample import sample_of
+from include.lifecycle.evaluation.anchor import anchor_version, load_anchor
+from include.lifecycle.evaluation.artefact import built
+from include.lifecycle.evaluation.case import Case, Rivals
+from include.lifecycle.evaluation.champion import Champion, Facing, demands, face, load_champion, missing_columns, proven_better
+from include.lifecycle.evaluation.decision import decide
+from include.lifecycle.evaluation.gates import ANCHOR
+from include.lifecycle.evaluation.identity import Scored, fitted_scorer, scored_rows
+from include.lifecycle.evaluation.latency import LATENCY
+from include.lifecycle.evaluation.metrics import task_metrics
+from include.lifecycle.evaluation.report import REPORT, earlier_verdicts, publish_page, write_report
+from include.lifecycle.evaluation.table import run_gates
 from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.client import champion_version
 from include.lifecycle.registry.scoring import fitted_scores, load_fitted
@@ -27,121 +30,152 @@ from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.intervals import Floats
 from include.lifecycle.storage import whole_folder
-from include.lifecycle.verdicts import Verdict, worst
+from include.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from sklearn.pipeline import Pipeline
 
 
 def evaluate_model(
     spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrder, prepared: PreparedData, trained: TrainedModel
 ) -> Evaluation:
-    """Judge the trained model on `prepared.holdout`; writes `evaluation.json` and `evaluation.md` and one ledger entry.
+    """Judge the trained model on `prepared.holdout`; writes the report's files and one ledger entry.
 
     Raises:
         ArtefactDigestError: the model file or the champion's is not what was written or registered.
         SourceUnavailableError: MLflow or the database did not answer.
-        SpecInvalidError: the task has no gates yet.
+        SpecInvalidError: an expression or function of the YAML cannot be computed on these rows.
+        LifecycleError: challenger and champion were not scored on the same rows.
     """
     import pandas as pd
 
-    if spec.objective.task != "binary_classification":
-        raise SpecInvalidError(f"{spec.name}: no gates for task {spec.objective.task} yet; allowed: binary_classification")
-    holdout = pd.read_parquet(prepared.holdout)
-    p = fitted_scores(load_fitted(trained), spec.features, holdout)
+    train, holdout = pd.read_parquet(prepared.train), pd.read_parquet(prepared.holdout)
+    pipeline = load_fitted(trained)
+    own = scored_rows(spec, fitted_scorer(spec, pipeline), holdout)
     champion = champion_version(rt, spec.name)
-    own = judge_alone(spec, holdout, p, prepared.positive_share)
-    against = _compared(spec, rt, order, trained, (holdout, p), champion, prepared.fit_until)
-    verdicts = [*own.verdicts, *against.verdicts]
-    deployable, reason = may_roll_out(verdicts, champion)
-    evaluation = Evaluation(
-        verdicts=verdicts,
-        outcome=worst(verdicts),
-        metrics=own.metrics,
-        champion_metrics=against.metrics,
-        baseline_metrics=own.baseline,
-        deployable=deployable,
-        reason=reason,
-        report=run.folder(rt.storage) / REPORT,
-    )
-    with whole_folder(run.folder(rt.storage)) as folder:
-        write_report(folder, spec, order, prepared, trained, evaluation)
-    _record(spec, rt, run, evaluation, champion)
+    folder = run.folder(rt.storage)
+    with built(spec, trained, pipeline, train, holdout, own.p) as served:
+        case = Case(
+            spec=spec,
+            train=train,
+            holdout=holdout,
+            own=own,
+            prior=prior_of(prepared),
+            served=served,
+            predict=_predictor(spec, pipeline),
+            timed=_timed(folder, trained),
+            rivals=_rivals(spec, rt, order, trained, holdout, own, champion, prepared.fit_until),
+        )
+        verdicts, silent = run_gates(case)
+    evaluation = _conclude(case, verdicts, silent, champion, folder)
+    with whole_folder(folder) as temporary:
+        write_report(temporary, case, order, prepared, trained, evaluation)
+    publish_page(rt, run, folder)
+    _record(spec, rt, run, evaluation)
     return evaluation
 
 
 @dataclass(frozen=True)
 class Alone:
-    """What the hold-out says of the model without any opponent but the trivial baseline."""
+    """What rows say of predictions without model, artefact, training rows or champion; `switched_off` did not look for that."""
 
     verdicts: list[Verdict]
     metrics: dict[str, float]
-    baseline: dict[str, float]
+    switched_off: dict[str, str]
 
 
-def judge_alone(spec: ModelSpec, holdout: pd.DataFrame, p: Floats, prior: float | None) -> Alone:
-    """Floor, baseline and fairness of predictions p (n,) of `holdout`; `prior` is the training rate (None: one half)."""
-    metric, sample = objective_metric(spec), sample_of(spec, holdout)
-    floor = None if spec.objective.floor == "none" else float(spec.objective.floor)
-    rate = 0.5 if prior is None else prior
-    verdicts = [
-        floor_gate(metric, floor, sample, p),
-        baseline_gate(metric, sample, p, rate),
-        *fairness_gates(spec, holdout, sample, p),
-    ]
-    bounds = sample.value(metric, p)
-    known = {f"{metric.name}_lower": bounds.lower, f"{metric.name}_upper": bounds.upper} if bounds.known else {}
-    own, trivial = (binary_metrics(sample.y, one, spec.objective.threshold) for one in (p, np.full(sample.rows, rate)))
-    return Alone(verdicts, own | known, trivial)
+def judge_alone(spec: ModelSpec, rows: pd.DataFrame, p: Floats, prior: Sequence[float] | float | None) -> Alone:
+    """Judge predictions p of `rows`; `prior` is what the training labels say of any row (rate, mean, or classes' shares)."""
+    known = [] if prior is None else [prior] if isinstance(prior, float | int) else list(prior)
+    names = [spec.data.key, spec.data.event_time, spec.data.target]
+    case = Case(spec, None, rows, Scored(rows[names], p), known)
+    verdicts, silent = run_gates(case)
+    return Alone(verdicts, case.metrics, silent)
 
 
-def may_roll_out(verdicts: list[Verdict], champion: int | None) -> tuple[bool, str]:
-    """Whether a version with these verdicts may be rolled out, and why in one sentence.
-
-    Inconclusive is never a pass: with a champion the canary decides, without one nothing else would.
-    """
-    if failed := [verdict for verdict in verdicts if verdict.failed]:
-        return False, "; ".join(f"{verdict.check}: {verdict.reason}" for verdict in failed)
-    open_ones = [verdict for verdict in verdicts if not verdict.passed]
-    needed = [verdict for verdict in open_ones if verdict.check in (FLOOR, BASELINE)]
-    if champion is None and needed:
-        return False, "a first version has no canary: " + "; ".join(f"{verdict.check}: {verdict.reason}" for verdict in needed)
-    if open_ones:
-        decides = "the canary decides" if champion is not None else "named for a person to weigh"
-        return True, f"no gate failed; inconclusive, {decides}: {', '.join(verdict.check for verdict in open_ones)}"
-    return True, "every gate passed"
+def prior_of(prepared: PreparedData) -> Sequence[float]:
+    """What the training labels say of any row; data prepared before that was stored has only the positive share."""
+    return prepared.label_prior or ([] if prepared.positive_share is None else [prepared.positive_share])
 
 
-def _compared(
+def _predictor(spec: ModelSpec, pipeline: Pipeline) -> Callable[[pd.DataFrame], Floats]:
+    return lambda rows: fitted_scores(pipeline, spec.features, rows)
+
+
+def _rivals(
     spec: ModelSpec,
     rt: Runtime,
     order: TrainingOrder,
     trained: TrainedModel,
-    scored: tuple[pd.DataFrame, Floats],
+    holdout: pd.DataFrame,
+    own: Scored,
     champion: int | None,
     fit_until: datetime,
-) -> Comparison:
+) -> Rivals:
+    """Champion and anchor, scored on the rows after both fits, and what is demanded against the champion."""
     if champion is None:
-        return Comparison([no_champion()], None)
+        return Rivals()
     opponent = load_champion(rt, spec.name, champion)
-    return compare(spec, opponent, *scored, fit_until, demands(spec, order, trained.algorithm, opponent))
+    wanted = demands(spec, order, trained.algorithm, opponent)
+    faced = _faced(spec, opponent, holdout, own, fit_until)
+    anchor = anchor_version(rt, spec.name) if spec.evaluation.anchor != "off" else None
+    if anchor is None or anchor == champion:
+        return Rivals(wanted, faced)
+    rival = load_anchor(rt, spec.name, anchor)
+    if isinstance(rival, str):
+        return Rivals(wanted, faced, f"the anchor, version {anchor}, cannot be loaded: {rival}")
+    return Rivals(wanted, faced, _faced(spec, rival, holdout, own, fit_until, ANCHOR))
 
 
-def _record(spec: ModelSpec, rt: Runtime, run: RunContext, evaluation: Evaluation, champion: int | None) -> None:
+def _faced(
+    spec: ModelSpec, rival: Champion, holdout: pd.DataFrame, own: Scored, fit_until: datetime, role: str = "champion"
+) -> Facing | str:
+    return missing_columns(rival, holdout) or face(spec, rival, holdout, own, fit_until, role=role)
+
+
+def _timed(folder: Path, trained: TrainedModel) -> list[Verdict]:
+    """Latency as an earlier try of this task measured it: a measurement differs each time, a rerun must not."""
+    return [verdict for verdict in earlier_verdicts(folder, trained.digest) if verdict.check == LATENCY]
+
+
+def _conclude(case: Case, verdicts: list[Verdict], silent: dict[str, str], champion: int | None, folder: Path) -> Evaluation:
+    decision = decide(case.spec, verdicts, champion)
+    facing, y = case.rivals.facing, case.sample.y
+    return Evaluation(
+        verdicts=verdicts,
+        outcome=decision.outcome,
+        metrics=case.metrics,
+        champion_metrics=task_metrics(case.spec, facing.sample.y, facing.old) if facing and facing.sample.rows else None,
+        baseline_metrics=task_metrics(case.spec, y, case.trivial),
+        deployable=decision.deployable,
+        reason=decision.reason,
+        report=folder / REPORT,
+        champion=champion,
+        held=decision.held,
+        proven_better=champion is None or (facing is not None and proven_better(case.spec, facing)),
+        switched_off=silent,
+    )
+
+
+def _record(spec: ModelSpec, rt: Runtime, run: RunContext, evaluation: Evaluation) -> None:
+    act = "hold for a person" if evaluation.held else "allow a rollout" if evaluation.deployable else "refuse a rollout"
     rt.ledger.write(
         Entry(
             model=spec.name,
             kind="gate",
-            act="allow a rollout" if evaluation.deployable else "refuse a rollout",
+            act=act,
             reason=evaluation.reason,
             actor=run.actor,
             verdict=evaluation.outcome,
-            version_before=champion,
+            version_before=evaluation.champion,
             spec_hash=spec.digest,
             run_id=run.run_id,
-            idempotency_key=f"evaluate:{spec.name}:{run.run_id}:{champion}",
+            idempotency_key=f"evaluate:{spec.name}:{run.run_id}:{evaluation.champion}",
             evidence={
                 "verdicts": [verdict.model_dump(mode="json") for verdict in evaluation.verdicts],
+                "switched_off": evaluation.switched_off,
+                "proven_better": evaluation.proven_better,
                 "metrics": evaluation.metrics,
                 "champion_metrics": evaluation.champion_metrics,
                 "baseline_metrics": evaluation.baseline_metrics,

@@ -27,6 +27,9 @@ from include.lifecycle.statistics.intervals import (
 if TYPE_CHECKING:
     import pandas as pd
 
+# Groups of independent entities are independent too, and the weights of millions of single ones would not fit into memory.
+MOST_BLOCKS = 2_000
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -78,9 +81,7 @@ class Sample:
 
 def sample_of(spec: ModelSpec, frame: pd.DataFrame) -> Sample:
     """The sample of a table with key, event time and target (empty tables give an empty sample of one block)."""
-    by_day = spec.evaluation.resample_by == "day"
-    labels = frame[spec.data.event_time].dt.floor("D") if by_day else frame[spec.data.key]
-    codes, blocks = block_codes(labels.astype(str).to_numpy() if not by_day else labels.dt.tz_convert(None).to_numpy())
+    codes, blocks = _blocks(spec, frame)
     return Sample(
         y=labels_of(spec, frame).astype(np.float64),
         codes=codes,
@@ -90,6 +91,17 @@ def sample_of(spec: ModelSpec, frame: pd.DataFrame) -> Sample:
         block=spec.evaluation.resample_by,
         digest=rows_digest(spec, frame),
     )
+
+
+def _blocks(spec: ModelSpec, frame: pd.DataFrame) -> tuple[Codes, int]:
+    """Days, or values of `evaluation.entity` (else the key). More than MOST_BLOCKS entities are dealt into so many groups."""
+    if spec.evaluation.resample_by == "day":
+        return block_codes(frame[spec.data.event_time].dt.floor("D").dt.tz_convert(None).to_numpy())
+    codes, blocks = block_codes(frame[spec.evaluation.entity or spec.data.key].astype(str).to_numpy())
+    if blocks <= MOST_BLOCKS:
+        return codes, blocks
+    dealt = np.random.default_rng(spec.training.seed).permutation(blocks) % MOST_BLOCKS
+    return dealt[codes].astype(np.intp), MOST_BLOCKS
 
 
 def rows_digest(spec: ModelSpec, frame: pd.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
@@ -11,14 +11,28 @@ from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import candidates
 from include.lifecycle.verdicts import Outcome
 
+CandidateState = Literal["open", "held"]
+
 
 def open_candidate(
-    rt: Runtime, connection: Connection, model: str, version: int, run_id: str, outcome: Outcome, evidence: dict[str, Any]
+    rt: Runtime,
+    connection: Connection,
+    model: str,
+    version: int,
+    run_id: str,
+    outcome: Outcome,
+    evidence: dict[str, Any],
+    *,
+    state: CandidateState = "open",
 ) -> int:
-    """Open the version's candidate in the caller's transaction and return its id; again, the id of the first row."""
+    """Open the version's candidate in the caller's transaction and return its id; again, the id of the first row.
+
+    One that is `held` waits until a person releases it (`cli release`).
+    """
     values = {
         "model": model,
         "version": version,
+        "state": state,
         "verdict": outcome.value,
         "created_at": rt.clock.now(),
         "run_id": run_id,
@@ -33,6 +47,6 @@ def open_candidate(
 
 
 def waiting_versions(connection: Connection, model: str) -> set[int]:
-    """Versions whose candidate still waits for a rollout or is in one."""
-    mine = (candidates.c.model == model) & candidates.c.state.in_(("open", "claimed"))
+    """Versions whose candidate still waits for a rollout or a person, or is in a rollout."""
+    mine = (candidates.c.model == model) & candidates.c.state.in_(("open", "claimed", "held"))
     return {int(version) for version in connection.execute(select(candidates.c.version).where(mine)).scalars()}

@@ -167,6 +167,7 @@ def version_tags(
         "cause": json.dumps(order.cause, sort_keys=True, default=str),
         "outcome": evaluation.outcome.value,
         "deployable": str(evaluation.deployable).lower(),
+        "proven_better": str(evaluation.proven_better).lower(),
         "registered_at": rt.clock.now().isoformat(),
         STAGE_TAG: "Staging" if evaluation.deployable else NO_STAGE,
     }

@@ -13,7 +13,7 @@ from typing import Any
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.artefacts import MANIFEST_TAG, SERVING_FOLDER
-from include.lifecycle.registry.candidates import open_candidate
+from include.lifecycle.registry.candidates import CandidateState, open_candidate
 from include.lifecycle.registry.client import aliases_of
 from include.lifecycle.registry.entries import Registry, version_tags
 from include.lifecycle.registry.exports import EXPORTS_FOLDER
@@ -102,11 +102,14 @@ def _conclude(
     """Candidate, requests and the ledger's last word in one transaction; then the challenger's alias."""
     told = f"version {version} ({tags.get(SEMVER_TAG, 'without semantic version')}): {evaluation.reason}"
     evidence: dict[str, Any] = {"metrics": evaluation.metrics, "reason": evaluation.reason, "manifest_digest": tags[MANIFEST_TAG]}
+    evidence["champion"] = evaluation.champion  # planning a rollout asks whether this is still whom it was judged against
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         candidate = None
-        if evaluation.deployable:
-            candidate = open_candidate(rt, connection, spec.name, version, run.run_id, evaluation.outcome, evidence)
+        if evaluation.deployable or evaluation.held:
+            state: CandidateState = "held" if evaluation.held else "open"
+            opened = open_candidate(rt, connection, spec.name, version, run.run_id, evaluation.outcome, evidence, state=state)
+            candidate = opened if evaluation.deployable else None
         finish_requests(rt, spec.name, run.run_id, "done", version, told, connection)
         evidence |= {
             "semver": tags.get(SEMVER_TAG),

@@ -137,3 +137,22 @@ def block_bootstrap_difference(
 ) -> Interval:
     """Interval of mean(first - second) for paired values (n,): the pair stays together, whole blocks are drawn."""
     return block_bootstrap_mean(first - second, labels, resamples=resamples, confidence=confidence, seed=seed)
+
+
+def quantile_interval(values: Floats, level: float, confidence: float = 0.95) -> Interval:
+    """Distribution-free interval of a quantile by order statistics (Conover 1999, section 3.2): coverage never below nominal.
+
+    The bound is NaN where no order statistic reaches so far (level 0.95 at confidence 0.95: an upper one needs 73 values).
+    """
+    from scipy.special import bdtr
+
+    count, ordered = len(values), np.sort(values)
+    if count == 0:
+        return Interval(estimate=math.nan, lower=math.nan, upper=math.nan, confidence=confidence)
+    tail = (1 - confidence) / 2
+    # the r-th smallest value is at or below the quantile with probability P(Binomial(count, level) >= r)
+    below = bdtr(np.arange(count + 1), count, level)
+    low, high = int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail)) + 1
+    lower = float(ordered[low - 1]) if low >= 1 else math.nan
+    upper = float(ordered[high - 1]) if high <= count else math.nan
+    return Interval(estimate=float(np.quantile(ordered, level)), lower=lower, upper=upper, confidence=confidence)

@@ -1,4 +1,4 @@
-"""Fairness gates against fairlearn's definitions by hand, and their error rates by simulation."""
+"""Fairness gates against fairlearn, and their error rates by simulation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.lifecycle.evaluation.fairness import MEASURES, fairness_gates, group_rates
+from include.lifecycle.evaluation.fairness import fairness_gates, group_labels, group_rates, measures_of
 from include.lifecycle.evaluation.sample import sample_of
 from include.lifecycle.verdicts import Verdict
 from tests.integration.registry_lab import lab_spec
+from tests.unit.lifecycle.evaluation.cases import spec_of, trips
 
 
-def spec(max_gap: float = 0.05, *, objective: dict[str, object] | None = None, **evaluation):
-    judged_by = {"attributes": ["sex"], "max_gap": max_gap}
+def spec(
+    max_gap: float = 0.05, *, objective: dict[str, object] | None = None, fairness: dict[str, object] | None = None, **evaluation
+):
+    judged_by = {
+        "attributes": ["sex"],
+        "intersections": [],
+        "max_gap": max_gap,
+        "minimum_group": 30,
+        "bins": 4,
+        **(fairness or {}),
+    }
     return lab_spec("fair", objective=objective or {}, evaluation={"fairness": judged_by, **evaluation})
 
 
@@ -46,8 +56,8 @@ def judged(frame: pd.DataFrame, p: np.ndarray, **changes) -> dict[str, Verdict]:
 def test_rates_are_those_of_the_definitions() -> None:
     frame, p = table(shift=0.1)
     sample, act = sample_of(spec(), frame), p >= 0.5
-    for measure in MEASURES:
-        rates = group_rates(measure, frame["sex"].to_numpy(), sample, act)
+    for measure in measures_of(spec(), sample.y, p):
+        rates = group_rates(measure, frame["sex"].to_numpy(), sample)
         for index, name in enumerate(rates.names):
             mine = (frame["sex"] == name).to_numpy()
             y = frame["late"].to_numpy() == 1
@@ -125,3 +135,75 @@ def test_fair_models_rarely_fail_however_many_groups() -> None:
         frame, p = table(1500, seed=seed, groups=tuple("abcdef"))
         failed += judged(frame, p, max_gap=0.0, resamples=200)["demographic_parity"].failed
     assert failed <= 7
+
+
+def test_gaps_are_fairlearns() -> None:
+    metrics = pytest.importorskip("fairlearn.metrics")
+    frame, p = table(6000, shift=0.15, groups=("a", "b", "c"))
+    y, act, sex = frame["late"].to_numpy(), (p >= 0.5).astype(int), frame["sex"].astype(str).to_numpy()
+    found = {name: one.evidence["widest"]["gap"] for name, one in judged(frame, p).items()}
+    assert found["demographic_parity"] == pytest.approx(
+        metrics.demographic_parity_difference(y, act, sensitive_features=sex), abs=1e-6
+    )
+    assert found["equal_opportunity"] == pytest.approx(
+        metrics.equal_opportunity_difference(y, act, sensitive_features=sex), abs=1e-6
+    )
+    precision = metrics.MetricFrame(
+        metrics={"precision": lambda truth, said: truth[said == 1].mean()}, y_true=y, y_pred=act, sensitive_features=sex
+    )
+    assert found["predictive_parity"] == pytest.approx(float(precision.difference()["precision"]), abs=1e-6)
+
+
+def test_subgroups_of_several_attributes_are_fairlearns() -> None:
+    metrics = pytest.importorskip("fairlearn.metrics")
+    frame, p = table(8000)
+    frame["region"] = np.where(np.arange(len(frame)) % 3 == 0, "north", "south")
+    p = np.clip(p + 0.2 * ((frame["sex"] == "f") & (frame["region"] == "north")), 0, 1)
+    one = spec(fairness={"attributes": [], "intersections": [["sex", "region"]]})
+    (found, *_) = fairness_gates(one, frame, sample_of(one, frame), np.asarray(p))
+    assert found.check == "fairness:sex*region:demographic_parity"
+    assert set(found.evidence["rates"]) == {f"{sex} and {region}" for sex in "fm" for region in ("north", "south")}
+    act = (np.asarray(p) >= 0.5).astype(int)
+    wanted = metrics.demographic_parity_difference(frame["late"], act, sensitive_features=frame[["sex", "region"]])
+    assert found.evidence["widest"]["gap"] == pytest.approx(wanted, abs=1e-6)
+    assert found.outcome == "fail"
+
+
+def test_numbers_are_cut_at_their_quantiles() -> None:
+    frame, _ = table(1000)
+    frame["years"] = np.arange(1000.0)
+    frame.loc[:9, "years"] = np.nan
+    groups, sizes = np.unique(group_labels(frame, ["years"], 4), return_counts=True)
+    assert len(groups) == 5
+    assert sizes.max() <= 250
+    assert set(np.unique(group_labels(frame.assign(years=frame["years"] % 3), ["years"], 4))) == {"0.0", "1.0", "2.0", "(none)"}
+
+
+def test_the_smallest_group_is_a_key() -> None:
+    frame, p = table(4000)
+    assert judged(frame, p, fairness={"minimum_group": 3000})["demographic_parity"].outcome == "inconclusive"
+
+
+def test_regression_compares_mean_predictions_and_errors() -> None:
+    frame, _ = trips(40, 100)
+    delay = frame["wind"].to_numpy()
+    p = delay + 5.0 * (frame["carrier"] == "AA").to_numpy()
+    one = spec_of("regression", fairness={"attributes": ["carrier"]})
+    frame["late"] = delay
+    found = {verdict.check: verdict for verdict in fairness_gates(one, frame, sample_of(one, frame), p)}
+    gap = found["fairness:carrier:error_parity"]
+    assert gap.outcome == "fail"
+    assert gap.evidence["widest"]["gap"] == pytest.approx(5.0 / delay.std(), abs=1e-6)
+
+
+def test_each_class_of_several_is_compared() -> None:
+    frame, _ = trips(40, 100)
+    random = np.random.default_rng(3)
+    frame["late"] = random.choice(["early", "late", "never"], len(frame))
+    p = random.dirichlet([1, 1, 1], len(frame))
+    one = spec_of("multiclass_classification", fairness={"attributes": ["carrier"], "max_gap": 0.3})
+    found = fairness_gates(one, frame, sample_of(one, frame), p)
+    assert len(found) == 9
+    assert {verdict.outcome.value for verdict in found} == {"pass"}
+    shares = found[0].evidence["rates"]
+    assert shares["AA"] == pytest.approx((p[(frame["carrier"] == "AA").to_numpy()].argmax(axis=1) == 0).mean(), abs=1e-6)
