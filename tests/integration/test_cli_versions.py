@@ -46,19 +46,24 @@ def test_the_history_of_versions(lab: Lab, capsys) -> None:
 
     head, *lines = ask(lab, capsys)
     assert [line.split()[0] for line in lines] == ["3", "2", "1"]
-    starts = [head.index(name) for name in ("STAGE", "ALIASES", "ALGORITHM", "METRIC", "FIT", "CAUSE", "SNAPSHOT", "REGISTERED")]
+    starts = [
+        head.index(name)
+        for name in ("SEMVER", "STAGE", "ALIASES", "ALGORITHM", "METRIC", "FIT", "CAUSE", "SNAPSHOT", "REGISTERED")
+    ]
     assert all(line[start - 1] == " " and line[start] != " " for line in lines for start in starts)
-    assert lines[0].split()[1:4] == ["None", "(unfinished)", "-"]
+    assert lines[0].split()[1:5] == ["-", "None", "(unfinished)", "-"]
     second = lines[1].split()
-    assert second[:5] == ["2", "Production", "champion", "logistic_regression", "roc_auc"]
+    assert second[:6] == ["2", "1.0.1", "Production", "champion", "logistic_regression", "roc_auc"]
     assert second[-4:] == ["decay:calibration_gap", "0" * 32, "2013-08-03", "00:00"]
-    assert lines[2].split()[1:3] == ["Staging", "previous"]
+    assert lines[2].split()[1:4] == ["1.0.0", "Staging", "previous"]
 
     newest, champion, previous = (json.loads(line) for line in ask(lab, capsys, "--json"))
     assert (newest["version"], newest["complete"], newest["algorithm"]) == (int(incomplete.version), False, None)
     tags = client.get_model_version(lab.spec.name, "2").tags
     assert champion == {
         "version": 2,
+        "semver": "1.0.1",
+        "change": "patch: the same data, algorithm and rules again",
         "stage": "Production",
         "aliases": ["champion"],
         "algorithm": "logistic_regression",
@@ -71,6 +76,15 @@ def test_the_history_of_versions(lab: Lab, capsys) -> None:
         "complete": MANIFEST_TAG in tags,
     }
     assert (previous["aliases"], previous["cause"], previous["complete"]) == (["previous"], "schedule", True)
+
+    head, *events = ask(lab, capsys, "--history")
+    assert head.split()[:2] == ["AT", "(UTC)"]
+    told = [json.loads(line) for line in ask(lab, capsys, "--history", "--json")]
+    assert len(events) == len(told)
+    assert [event["act"] for event in told if event["kind"] != "promotion"] == ["register version"] * 2
+    last = next(event for event in reversed(told) if event["act"] == "promote 2")
+    assert last["stages"] == {"1": ["Production", "Staging"], "2": ["Staging", "Production"]}
+    assert "1: Production > Staging" in "\n".join(events)
 
 
 def test_a_dead_registry_is_one_message(lab: Lab, capsys) -> None:

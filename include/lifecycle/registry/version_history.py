@@ -13,11 +13,14 @@ from pydantic import BaseModel, ConfigDict
 
 from include.lifecycle.registry.artefacts import MANIFEST_TAG
 from include.lifecycle.registry.client import aliases_of, versions_of
+from include.lifecycle.registry.semver import CHANGE_TAG, SEMVER_TAG
 from include.lifecycle.registry.stages import NO_STAGE, STAGE_TAG
 from include.lifecycle.runtime import Runtime
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+_TOPICS = ("training", "promotion", "rollback", "retirement", "retention", "replay")
 
 
 class RegisteredEntry(BaseModel):
@@ -30,6 +33,8 @@ class RegisteredEntry(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     version: int
+    semver: str | None
+    change: str | None
     stage: str
     aliases: list[str]
     algorithm: str | None
@@ -52,11 +57,42 @@ def version_history(rt: Runtime, model: str) -> list[RegisteredEntry]:
     return [_entry(version, holders) for version in reversed(versions_of(rt, model))]
 
 
+class HistoryEvent(BaseModel):
+    """One thing that happened to a model's versions: when (event time), what, who, why, and which stages moved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    kind: str
+    act: str
+    phase: str
+    verdict: str | None
+    actor: str
+    reason: str
+    stages: dict[str, list[str]]
+
+
+def model_events(rt: Runtime, model: str) -> list[HistoryEvent]:
+    """Registrations, moves of aliases, rollbacks, retirements, removals, pins and replays, oldest first, from the ledger.
+
+    Raises SourceUnavailableError when the database does not answer.
+    """
+    rows = [row for topic in _TOPICS for row in rt.ledger.read(model, kind=topic, limit=100_000) if row["phase"] != "intended"]
+    wanted = ("at", "kind", "act", "phase", "verdict", "actor", "reason")
+    return [
+        HistoryEvent(**{name: row[name] for name in wanted}, stages=row["evidence"].get("stages", {}))
+        for row in sorted(rows, key=lambda row: int(row["id"]))
+        if row["kind"] != "training" or row["version_after"] is not None
+    ]
+
+
 def _entry(found: ModelVersion, holders: dict[str, int]) -> RegisteredEntry:
     tags, number = dict(found.tags), int(found.version)
     created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
     return RegisteredEntry(
         version=number,
+        semver=tags.get(SEMVER_TAG),
+        change=tags.get(CHANGE_TAG),
         stage=tags.get(STAGE_TAG, NO_STAGE),
         aliases=sorted(alias for alias, holder in holders.items() if holder == number),
         algorithm=tags.get("algorithm"),

@@ -5,6 +5,7 @@ What changes later (stage, aliases, what happened to the version) is no fact of 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -121,5 +122,8 @@ def card_facts(
 
 def importance_of(evaluation: Evaluation) -> dict[str, float]:
     """Permutation importance by feature (loss of the objective's metric when it is shuffled), empty where it was not measured."""
-    found = getattr(evaluation, "importance", None) or {}
-    return {str(name): float(value) for name, value in dict(found).items()}
+    file = evaluation.report.parent / "importance.json"
+    if not file.is_file():
+        return {}
+    features = json.loads(file.read_text(encoding="utf-8"))["features"]
+    return {str(one["feature"]): float(one["drop"]) for one in features if one["drop"] is not None}
