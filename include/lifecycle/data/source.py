@@ -22,7 +22,7 @@ from include.lifecycle.errors import SourceUnavailableError
 if TYPE_CHECKING:
     import pyarrow
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 16_000  # rows; of 1M x 32 rows smaller batches are slower, larger ones take more memory (benchmarks/fetch.py)
 _PORT_TIMEOUT = 3.0  # seconds; connectorx alone needs 30 to notice a dead server
 
 
