@@ -1,4 +1,4 @@
-"""A real MariaDB server on loopback for the data tests, where Debian's `mariadbd` is installed; skipped with a reason elsewhere."""
+"""A real MariaDB server on loopback for the data tests, if Debian's `mariadbd` is installed; skipped with a reason elsewhere."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def test_a_column_of_mixed_types_is_named(local: Runtime, tmp_path: Path):
         connection.execute(f"CREATE TABLE trips ({COLUMNS.format(time='text', real='numeric', text='text', flag='boolean')})")
         connection.executemany("INSERT INTO trips VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows())
         connection.execute("UPDATE trips SET wind = 'strong' WHERE trip_id = 1500")
-    with pytest.raises(DataInvalidError, match="column 'wind' mixes .*str.*cast it in the query"):
+    with pytest.raises(DataInvalidError, match=r"column 'wind' mixes .*str.*cast it in the query"):
         fetch(local, URL.create("sqlite", database=str(path)))
 
 
