@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -48,6 +49,8 @@ def section_at(path: KeyPath) -> type[BaseModel] | None:
             kind = field.annotation if field else None
         else:
             kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else None
+        if get_origin(kind) in (Union, UnionType):  # a mapping, where a list or a plain value would do as well
+            kind = next((one for one in get_args(kind) if _is_section(one)), None)
     return kind if _is_section(kind) else None
 
 

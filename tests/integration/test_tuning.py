@@ -44,12 +44,16 @@ def run(task: str) -> RunContext:
 def prepared(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
     """Train and hold-out rows of 3,000 trips, made by the real stages."""
     from include.lifecycle.clock import FixedClock
+    from include.lifecycle.migrations import upgrade
     from include.lifecycle.runtime import build_runtime
     from include.settings import load_settings
 
     home = tmp_path_factory.mktemp("prepared")
     write_query(home)
-    rt = build_runtime(load_settings({"MODELOPS_HOME": str(home)}), FixedClock(NOW))
+    url = postgres.url(postgres.create_database())
+    upgrade(url, postgres.passfile)
+    where = {"MODELOPS_HOME": str(home), "MODELOPS_DATABASE_URL": url, "MODELOPS_PASSFILE": str(postgres.passfile)}
+    rt = build_runtime(load_settings(where), FixedClock(NOW))
     fetched = fetch_data(SPEC, rt, run("fetch_data"), trips_order(), create_trips(postgres, 3000))
     return prepare_data(SPEC, rt, run("prepare_data"), trips_order(), fetched)
 
@@ -218,7 +222,7 @@ def test_rows_that_leave_no_fold_are_refused_before_the_study(rt: Runtime, prepa
     rows = pd.read_parquet(prepared.train)
     for name, few, message in (
         ("short", rows.head(20), "leave no forward-chaining fold"),
-        ("late", rows.assign(late=(rows.index >= len(rows) - 10).astype("int8")), "none of 3 folds holds the classes"),
+        ("late", rows.assign(late=(rows.index >= len(rows) - 10).astype("int8")), "none of 3 folds holds both classes"),
     ):
         few.to_parquet(tmp_path / f"{name}.parquet")
         with pytest.raises(DataInvalidError, match=message):

@@ -65,7 +65,7 @@ def _range_fits(path: KeyPath, known: Parameter, value: dict[str, Any]) -> Found
 def _folding_fits(view: View) -> Found:
     kind, group = view.get("training.folding.kind"), view.get("training.folding.group_by")
     if kind == "group" and group is None:
-        yield ("training", "folding", "group_by"), "kind group needs the column that names the group"
+        yield ("training", "folding", "kind"), "kind group needs group_by, the column that names the group"
     if kind != "group" and group is not None:
         yield ("training", "folding", "group_by"), f"kind {kind} groups by nothing; leave group_by out, or say kind: group"
     if group is not None and group in (view.get("data.target"), view.get("data.event_time")):

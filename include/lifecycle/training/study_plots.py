@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,9 @@ def _figures(spec: ModelSpec, study: Study, trials: list[FrozenTrial]) -> Iterat
     }
     for name, draw in pictures.items():
         try:
-            figure = _figure(draw())
+            with warnings.catch_warnings():  # optuna marks every drawing as experimental; few trials draw odd axes
+                warnings.simplefilter("ignore")
+                figure = _figure(draw())
         except (RuntimeError, ValueError) as problem:  # too few trials, or one value only: nothing to draw
             _log.info("%s: no picture %s of the study: %s", spec.name, name, problem)
             continue

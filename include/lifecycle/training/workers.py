@@ -82,7 +82,9 @@ def next_turn(rt: Runtime, study: Study, worker: int, training: TrainingSection,
             return Turn(over=over)
         if finished + sum(trial.state.name == "RUNNING" for trial in trials) >= total:
             return Turn()
-        trial = study.ask()
+        with warnings.catch_warnings():  # it expects study.optimize, which beats as Heartbeat does
+            warnings.filterwarnings("ignore", "Heartbeat of storage", UserWarning)
+            trial = study.ask()
         study._storage.record_heartbeat(trial._trial_id)
         trial.set_user_attr(WORKER, worker)
         return Turn(trial)
