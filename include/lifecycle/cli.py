@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from include.lifecycle.commands import (
     apply,
+    backup,
     card,
     check_quality,
     compare,
@@ -54,6 +55,7 @@ COMMANDS = (
     retention,
     compare,
     card,
+    backup,
 )
 
 
