@@ -1,4 +1,4 @@
-"""fetch_data from Parquet and CSV files, on disk and on S3: window, labels, samples, bad files; and data given to one training."""
+"""fetch_data from Parquet and CSV files, on disk and on S3: window, labels, samples, bad files; data given to one training."""
 
 from __future__ import annotations
 
@@ -177,5 +177,5 @@ def test_data_given_to_one_training_is_read_in_place_of_the_query(local: Runtime
 )
 def test_data_from_elsewhere_is_refused(local: Runtime, folder: Path, path: str):
     order = trips_order().model_copy(update={"overrides": {"data": path.format(folder=folder)}})
-    with pytest.raises(SpecInvalidError, match="allowed: files below .*MODELOPS_TRAINING_DATA"):
+    with pytest.raises(SpecInvalidError, match=r"allowed: files below .*MODELOPS_TRAINING_DATA"):
         fetch_data(make_spec(), local, RUN, order)

@@ -69,7 +69,7 @@ class DatasetSource(Source):
             with TemporaryDirectory(prefix="modelops-sort-") as spill, duckdb.connect(config=_options(spill)) as connection:
                 connection.execute("SET TimeZone = 'UTC'")
                 connection.register(TABLE, self._scanner())
-                yield connection.execute(query).to_arrow_reader(BATCH_ROWS)
+                yield connection.sql(query).to_arrow_reader(BATCH_ROWS)
         except duckdb.Error as problem:
             raise SourceQueryError(f"{self.where}: {self} cannot be read: {problem}") from problem
         except (OSError, pa.ArrowInvalid) as problem:

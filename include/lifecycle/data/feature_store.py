@@ -68,7 +68,10 @@ class SqlFeatureStore:
             current = rows
             for place, view in enumerate(self.views):
                 history, joined = Path(name) / f"{place}.history.parquet", Path(name) / f"{place}.rows.parquet"
-                self._read_history(view, source, history, order)
+                try:
+                    self._read_history(view, source, history, order)
+                except SourceQueryError as problem:
+                    raise SourceQueryError(f"features.store {view.table}: {problem}") from problem
                 as_of_join(current, history, joined, view, spec.data.event_time, spec.data.key)
                 current = joined
             _finish(spec, current, rows, destination, source.where)
@@ -117,7 +120,7 @@ def as_of_join(rows: Path, history: Path, destination: Path, view: StoreSection,
     options: dict[str, str | int] = {"memory_limit": _MEMORY, "threads": 2, "temp_directory": str(destination.parent)}
     with duckdb.connect(config=options) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        reader = connection.execute(statement, {"history": str(history), "rows": str(rows)}).to_arrow_reader(BATCH_ROWS)
+        reader = connection.sql(statement, params={"history": str(history), "rows": str(rows)}).to_arrow_reader(BATCH_ROWS)
         with pq.ParquetWriter(destination, reader.schema, compression="zstd") as writer:
             for batch in reader:
                 writer.write_batch(batch)
