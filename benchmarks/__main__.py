@@ -69,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("claims", nargs="*", metavar="CLAIM", help=f"of {', '.join(CLAIMS)} (default: all)")
     parser.add_argument("--tiny", action="store_true", help="sizes that prove the machinery, not the claims")
-    parser.add_argument("--size", action="append", default=[], type=_size, metavar="NAME=N", help="another size, such as rows=10000")
+    parser.add_argument(
+        "--size", action="append", default=[], type=_size, metavar="NAME=N", help="another size, such as rows=10000"
+    )
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     parser.add_argument("--results", type=Path, help="folder of the JSON files (default: <local>/bench)")
     return parser

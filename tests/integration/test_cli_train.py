@@ -105,7 +105,7 @@ def foreign(rt: Runtime, source: URL, until: str):
 
 
 def test_a_foreign_model_goes_through_the_same_gates(rt: Runtime, postgres, source: URL, tmp_path: Path, capsys) -> None:
-    until = "2013-07-01T00:00+00:00"
+    until = "2013-07-01T00:00:00+00:00"
     pipeline = foreign(rt, source, until)
     skops.io.dump(pipeline, tmp_path / "model.skops")
     (tmp_path / "metrics.json").write_text('{"accuracy": 0.71}')

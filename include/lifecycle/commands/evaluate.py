@@ -29,7 +29,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("model")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("version", type=int, nargs="?", help="MLflow's version number")
-    what.add_argument("--run", metavar="RUN", help="id of a train run: its verdicts, from the ledger")
+    what.add_argument("--run", dest="train_run", metavar="RUN", help="id of a train run: its verdicts, from the ledger")
     parser.add_argument(
         "--from", dest="start", type=moment, metavar="TIME", help="event time from which on (default: all unseen)"
     )
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     spec = load_model(arguments.model, settings=settings)
     rt = build_runtime(settings)
     try:
-        told = _afresh(arguments, spec, rt) if arguments.run is None else _recorded(rt, spec.name, arguments.run)
+        told = _afresh(arguments, spec, rt) if arguments.train_run is None else _recorded(rt, spec.name, arguments.train_run)
     finally:
         rt.engine.dispose()
     if arguments.metrics_file:

@@ -10,6 +10,7 @@ from typing import Any
 
 from include.lifecycle.commands.ledger import moment
 from include.lifecycle.commands.outcomes import NO, OK, verdict_lines
+from include.lifecycle.commands.quiet import quiet_dvc
 from include.lifecycle.commands.source_option import add_source_option, source_of
 from include.lifecycle.errors import TrainingRefusedError
 from include.lifecycle.loading import load_model
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     url = source_of(arguments, spec, settings)
     metrics = read_metrics(arguments.metrics).metrics if arguments.metrics else {}
     brought = ExternalModel(arguments.file, arguments.fit_until, arguments.algorithm, metrics)
+    quiet_dvc()
     rt = build_runtime(settings)
     try:
         conf = {"reason": arguments.reason or f"trained elsewhere: {arguments.file.name}", "force": arguments.force}

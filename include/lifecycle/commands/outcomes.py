@@ -23,10 +23,14 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def evaluation_record(model: str, metrics: Mapping[str, float], verdicts: Sequence[Verdict], **told: Any) -> dict[str, Any]:
-    """What an evaluation is told as: metrics, verdicts, and the rows that they rest on unless `told` says them. JSON-plain."""
+    """What an evaluation is told as: metrics, verdicts, and the rows that they rest on unless `told` says them. JSON-plain.
+
+    Checks that only warn (`act: warn` in the YAML) are listed and do not bind the outcome.
+    """
     rows = next((verdict.evidence["rows"] for verdict in verdicts if verdict.evidence.get("rows") is not None), None)
     plain = [verdict.model_dump(mode="json") for verdict in verdicts]
-    return {"model": model, "rows": rows, **told, "outcome": worst(verdicts).value, "metrics": dict(metrics), "verdicts": plain}
+    binding = worst(verdict for verdict in verdicts if verdict.evidence.get("act") != "warn")
+    return {"model": model, "rows": rows, **told, "outcome": binding.value, "metrics": dict(metrics), "verdicts": plain}
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from include.lifecycle.commands.outcomes import NO, OK, evaluation_record, write_record
+from include.lifecycle.commands.quiet import quiet_dvc
 from include.lifecycle.commands.source_option import add_source_option, source_of
 from include.lifecycle.errors import LifecycleError, TrainingRefusedError
 from include.lifecycle.loading import load_model
@@ -80,6 +81,7 @@ def _train_here(arguments: argparse.Namespace, settings: Settings, spec: ModelSp
     from include.lifecycle.runtime import build_runtime
     from include.lifecycle.training.local import LocalTraining
 
+    quiet_dvc()
     rt = build_runtime(settings)
     try:
         training = LocalTraining(spec, rt, source_of(arguments, spec, settings))

@@ -6,6 +6,7 @@ it is judged on later ones only.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from zipfile import is_zipfile
 
 from include.lifecycle.errors import ArtefactDigestError, DataInvalidError, LifecycleError
 from include.lifecycle.results import Evaluation, FetchedData, PreparedData, RegisteredVersion, TrainedModel, TrainingOrder
+from include.lifecycle.spec import ModelSpec
 from include.lifecycle.storage import sha256_of, whole_folder
+from include.lifecycle.training.champion import RECORD_FILE
 from include.lifecycle.training.local import LocalTraining
 from include.serving.trusted_types import load_trusted
 from include.serving.version_folder import MODEL_FILES, VersionFolderInvalidError
@@ -86,19 +89,15 @@ def split_at(training: LocalTraining, fetched: FetchedData, fit_until: datetime)
     import pandas as pd
 
     from include.lifecycle.data.preparation import HOLDOUT_FILE, TRAIN_FILE, clean
+    from include.lifecycle.data.transformer import with_features
 
     spec = training.spec
     frame = clean(spec, pd.read_parquet(fetched.path))
-    seen = frame[spec.data.event_time] <= pd.Timestamp(fit_until)
-    train, holdout = frame[seen], frame[~seen]
-    if train.empty or holdout.empty:
-        sides = f"{len(train)} rows up to --fit-until {fit_until:%Y-%m-%d %H:%M} UTC, {len(holdout)} after it"
-        raise DataInvalidError(
-            f"model {spec.name}: {sides}; both are needed: the profile is made of the former, gates of the latter"
-        )
     with training.stage("prepare_data") as run:
         folder = run.folder(training.rt.storage)
         with whole_folder(folder) as temporary:
+            frame = with_features(spec, training.rt.settings.home, frame, temporary)
+            train, holdout = _sides(spec, frame, fit_until)
             train.to_parquet(temporary / TRAIN_FILE, index=False, compression="zstd")
             holdout.to_parquet(temporary / HOLDOUT_FILE, index=False, compression="zstd")
     return PreparedData(
@@ -112,6 +111,20 @@ def split_at(training: LocalTraining, fetched: FetchedData, fit_until: datetime)
     )
 
 
+def _sides(spec: ModelSpec, frame: pd.DataFrame, fit_until: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows up to `fit_until`, and those after it."""
+    import pandas as pd
+
+    seen = frame[spec.data.event_time] <= pd.Timestamp(fit_until)
+    train, holdout = frame[seen], frame[~seen]
+    if train.empty or holdout.empty:
+        sides = f"{len(train)} rows up to --fit-until {fit_until:%Y-%m-%d %H:%M} UTC, {len(holdout)} after it"
+        raise DataInvalidError(
+            f"model {spec.name}: {sides}; both are needed: the profile is made of the former, gates of the latter"
+        )
+    return train, holdout
+
+
 def _trained(
     training: LocalTraining, brought: ExternalModel, order: TrainingOrder, prepared: PreparedData, parent: str
 ) -> TrainedModel:
@@ -123,7 +136,10 @@ def _trained(
     folder = training.run("train_model").folder(training.rt.storage)
     with whole_folder(folder) as temporary:
         shutil.copyfile(brought.file, temporary / MODEL_FILES["sklearn"])
-    digest = sha256_of(folder / MODEL_FILES["sklearn"])
+        digest = sha256_of(temporary / MODEL_FILES["sklearn"])
+        told = {"algorithm": brought.algorithm, "params": {}, "method": "external", "digest": digest}
+        told |= {"run_id": training.run_id, "fit_until": brought.fit_until.isoformat(), "metrics": dict(brought.metrics)}
+        (temporary / RECORD_FILE).write_text(json.dumps(told, indent=1), encoding="utf-8")
     trained = TrainedModel(folder=folder, digest=digest, algorithm=brought.algorithm, params={}, run_id=parent, seconds=0.0)
     try:
         fitted_scores(load_fitted(trained), training.spec.features, pd.read_parquet(prepared.holdout).head(100))
