@@ -145,6 +145,13 @@ def _training_form(spec: ModelSpec) -> dict[str, Any]:
             title="Optuna trials",
             section="Tuning",
         ),
+        "data": Param(
+            None,
+            type=["null", "string"],
+            title="New data in place of the source",
+            section="Data",
+            description="Parquet or CSV files below MODELOPS_TRAINING_DATA: a file, a folder or a glob, local or s3://.",
+        ),
         "force": Param(
             False,
             type="boolean",

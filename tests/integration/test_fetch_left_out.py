@@ -1,4 +1,4 @@
-"""What fetch leaves out, and what it may not lose: immature labels, windows with a data fault, and rows counted before and after."""
+"""What fetch leaves out (immature labels, windows with a data fault), and that it loses no row that it counted."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_immature_labels_stay_out_and_are_counted(local: Runtime, source: URL):
     fetched = fetch_data(make_spec(), local, RUN, order, source)
     assert times(fetched.path).max() < day(5, 31)
     assert fetched.immature_rows == fetched.rows_in_window - fetched.rows > 0
-    with pytest.raises(DataInvalidError, match="no row is left of .* with immature labels"):
+    with pytest.raises(DataInvalidError, match=r"no row is left of .* with immature labels"):
         fetch_data(make_spec(labels={"mature_after": "200d"}), local, RUN, order, source)
 
 

@@ -34,6 +34,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--reason", default="", help="why; it stands in the ledger and with the version")
     parser.add_argument("--method", help="training method instead of the YAML's")
     parser.add_argument("--trials", type=int, help="Optuna trials instead of the YAML's")
+    parser.add_argument("--data", metavar="PATH", help="new data in place of the model's source: files below MODELOPS_TRAINING_DATA")
     parser.add_argument("--force", action="store_true", help="train although a freeze or the budget says no")
     parser.add_argument("--wait", action="store_true", help="wait for the run's end and tell what became of it")
     parser.add_argument("--timeout", type=_duration, default="2h", metavar="DURATION", help="with --wait: give up waiting (2h)")
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.metrics_file and not (arguments.wait or arguments.local):
         raise LifecycleError("--metrics-file is written when the training has ended: say --wait or --local")
     spec = load_model(arguments.model, settings=settings)
-    said = {name: getattr(arguments, name) for name in ("reason", "method", "trials")}
+    said = {name: getattr(arguments, name) for name in ("reason", "method", "trials", "data")}
     conf = {name: value for name, value in said.items() if value} | ({"force": True} if arguments.force else {})
     read_conf(conf | {"trials": arguments.trials}, spec)
     try:
