@@ -6,13 +6,6 @@ first, so the last fifth is the newest; the hold-out that evaluation judges by i
 
 from __future__ import annotations
 
-from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OrdinalEncoder
-
 from include.lifecycle.training.entry_point import TrainedBundle, TrainingInput
 
 PARAMS = {"max_iter": 60, "learning_rate": 0.1, "max_leaf_nodes": 15}
@@ -20,6 +13,13 @@ PARAMS = {"max_iter": 60, "learning_rate": 0.1, "max_leaf_nodes": 15}
 
 def train(inputs: TrainingInput) -> TrainedBundle:
     """Fit on the first four fifths, calibrate on the last, and say what was done."""
+    from sklearn.calibration import CalibratedClassifierCV
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.frozen import FrozenEstimator
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
     table, labels = inputs.table(), inputs.labels()
     cut = len(table) * 4 // 5
     categories = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -49,8 +49,10 @@ def section_at(path: KeyPath) -> type[BaseModel] | None:
             kind = field.annotation if field else None
         else:
             kind = get_args(kind)[-1] if get_origin(kind) in (list, dict) else None
+        kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
         if get_origin(kind) in (Union, UnionType):  # a mapping, where a list or a plain value would do as well
-            kind = next((one for one in get_args(kind) if _is_section(one)), None)
+            members = [get_args(one)[0] if get_origin(one) is Annotated else one for one in get_args(kind)]
+            kind = next((one for one in members if _is_section(one)), None)
     return kind if _is_section(kind) else None
 
 
@@ -59,10 +61,20 @@ def _is_section(kind: Any) -> bool:
 
 
 def _key_path(details: ErrorDetails, tree: Node) -> KeyPath:
-    # A union adds its member's name to the location ("floor", "float"): cut what is no key.
+    # A union adds its member's name to the location ("floor", "float"): leave out what is no key.
+    place = details["loc"]
     if details["type"] == "missing":
-        return details["loc"]
-    return find(tree, details["loc"])[1]
+        return (*_keys(place[:-1], tree), place[-1])
+    return _keys(place, tree)
+
+
+def _keys(place: KeyPath, node: Node) -> KeyPath:
+    keys: KeyPath = ()
+    for part in place:
+        child, walked = find(node, (part,))
+        if walked:
+            node, keys = child, (*keys, part)
+    return keys
 
 
 def _problem(path: KeyPath, found: list[ErrorDetails], tree: Node, top: Origin) -> Problem:

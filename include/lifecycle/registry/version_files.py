@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from include.lifecycle.data.transformer import transformer_copy
 from include.lifecycle.monitoring.profile import build_profile
 from include.lifecycle.registry.artefacts import (
     FILES_TAG,
@@ -44,6 +45,7 @@ from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.champion import MODEL_FILE, RECORD_FILE, TRAINING_FOLDER
 from include.lifecycle.training.pipelines import feature_table
 from include.serving.outputs import output_names
+from include.serving.transformer import TRANSFORMER_FILE
 from include.serving.trusted_types import TRUSTED_TYPES
 from include.serving.version_folder import GOLDEN, MODEL_FILES, SERVING, ServingSpec, read_spec
 
@@ -65,6 +67,7 @@ class Material:
     train: pd.DataFrame
     holdout: pd.DataFrame
     scores: Floats
+    transformer: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def read_material(spec: ModelSpec, trained: TrainedModel, train: Path, holdout: 
     import pandas as pd
 
     pipeline, judged = load_fitted(trained), pd.read_parquet(holdout)
-    return Material(pipeline, pd.read_parquet(train), judged, fitted_scores(pipeline, spec.features, judged))
+    scores = fitted_scores(pipeline, spec.features, judged)
+    return Material(pipeline, pd.read_parquet(train), judged, scores, transformer_copy(train))
 
 
 def write_version(
@@ -158,6 +162,8 @@ def write_profile(folder: Path, spec: ModelSpec, material: Material) -> str:
 def write_engine(folder: Path, spec: ModelSpec, trained: TrainedModel, material: Material) -> Export:
     """The file that serves: `model.onnx` if the pipeline converts and agrees on hold-out rows, else `model.skops`."""
     folder.mkdir(parents=True, exist_ok=True)
+    if material.transformer is not None:
+        shutil.copyfile(material.transformer, folder / TRANSFORMER_FILE)
     chosen = spread_rows(len(material.holdout), PARITY_ROWS)
     table = feature_table(spec.features, material.holdout.iloc[chosen])
     export = export_onnx(material.pipeline, spec.features, table, material.scores[chosen], folder / MODEL_FILES["onnx"])
@@ -178,7 +184,7 @@ def write_served(folder: Path, spec: ModelSpec, version: int, export: Export, ma
 
 def golden_rows(spec: ModelSpec, holdout: pd.DataFrame) -> pd.DataFrame:
     """About fifty real hold-out rows, spread over time, with the first row of each column that has a null in it."""
-    nulls = [int(np.argmax(holdout[name].isna().to_numpy())) for name in spec.features.all if holdout[name].isna().any()]
+    nulls = [int(np.argmax(holdout[name].isna().to_numpy())) for name in spec.features.read if holdout[name].isna().any()]
     positions = np.union1d(spread_rows(len(holdout), GOLDEN_ROWS), np.array(nulls, dtype=np.intp))
     return holdout.iloc[positions]
 

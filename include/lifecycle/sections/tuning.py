@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from include.lifecycle.sections.base import Column, Positive, Section
 from include.lifecycle.units import Duration, PositiveDuration
@@ -24,7 +24,16 @@ class SearchRange(Section):
     log: bool = Field(default=False, description="whether values are drawn evenly over orders of magnitude")
 
 
-SearchValue = SearchRange | list[Choice] | Scalar
+def _kind_of(value: object) -> str:
+    if isinstance(value, dict | SearchRange):
+        return "range"
+    return "choices" if isinstance(value, list) else "kept"
+
+
+SearchValue = Annotated[
+    Annotated[SearchRange, Tag("range")] | Annotated[list[Choice], Tag("choices")] | Annotated[Scalar, Tag("kept")],
+    Discriminator(_kind_of),
+]
 SearchSpaces = dict[str, dict[str, SearchValue]]
 
 

@@ -65,7 +65,7 @@ def add_to(spec: ModelSpec, pipeline: Pipeline, rows: pd.DataFrame, labels: Any)
     prepared = pipeline[:-1].transform(feature_table(spec.features, rows))
     model, said = pipeline[-1], spec.training.incremental
     if hasattr(model, "booster_"):
-        model.set_params(n_estimators=said.new_trees).fit(prepared, labels, init_model=model.booster_)
+        _boost_on(model, prepared, labels, said.new_trees)
         return
     total = len(model.estimators_) + said.new_trees
     model.set_params(warm_start=True, n_estimators=total).fit(prepared, labels)
@@ -73,9 +73,18 @@ def add_to(spec: ModelSpec, pipeline: Pipeline, rows: pd.DataFrame, labels: Any)
     model.set_params(warm_start=False, n_estimators=len(model.estimators_))
 
 
+def _boost_on(model: Any, prepared: Any, labels: Any, new_trees: int) -> None:
+    from lightgbm import Booster
+
+    model.set_params(n_estimators=new_trees).fit(prepared, labels, init_model=model.booster_)
+    # the fitted booster keeps the predictor that it began with; read anew from its own text it holds all trees and nothing else
+    model._Booster = Booster(model_str=model.booster_.model_to_string())
+    model.set_params(n_estimators=model.booster_.current_iteration())
+
+
 def trees_of(estimator: Any) -> int | None:
-    """How many trees a fitted forest or LightGBM model holds; None for other models."""
+    """How many trees a fitted forest holds, or rounds of boosting LightGBM went; None for other models."""
     if hasattr(estimator, "booster_"):
-        return int(estimator.booster_.num_trees())
+        return int(estimator.booster_.current_iteration())
     trees = getattr(estimator, "estimators_", None)
     return None if trees is None else len(trees)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from include.lifecycle.loading import load_model
-from tests.unit.lifecycle.conftest import CHURN, Project, project
-
-__all__ = ["project"]
+from tests.unit.lifecycle.conftest import CHURN, Project
 
 
 @pytest.mark.parametrize(
