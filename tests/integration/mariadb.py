@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import shutil
 import signal
 import subprocess
@@ -41,11 +43,12 @@ class MariaDb:
 def mariadb_server() -> Iterator[MariaDb]:
     """Start a server in an empty folder, with a database and a reader; stop it after the block."""
     if not all(shutil.which(name) for name in ("mariadbd", "mariadb-install-db", "mariadb")):
-        pytest.skip("mariadbd is not installed (Debian: apt-get install mariadb-server)")
+        pytest.skip("mariadbd is not installed (Debian: apt-get install mariadb-server-core mariadb-client-core)")
     root = Path(tempfile.mkdtemp(prefix="modelops-mariadb-"))
-    shutil.chown(root, "mysql")
+    user = "nobody" if os.geteuid() == 0 else getpass.getuser()
+    shutil.chown(root, user)
     data, port = root / "data", free_port()
-    shared = ["--no-defaults", "--user=mysql", f"--datadir={data}"]
+    shared = ["--no-defaults", f"--user={user}", f"--datadir={data}"]
     install = ["mariadb-install-db", *shared, "--auth-root-authentication-method=normal", "--skip-test-db"]
     subprocess.run(install, check=True, capture_output=True, timeout=120)
     options = [f"--port={port}", "--bind-address=127.0.0.1", f"--socket={root / 'server.sock'}", f"--pid-file={root / 'pid'}"]

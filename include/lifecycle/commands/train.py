@@ -34,7 +34,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("--reason", default="", help="why; it stands in the ledger and with the version")
     parser.add_argument("--method", help="training method instead of the YAML's")
     parser.add_argument("--trials", type=int, help="Optuna trials instead of the YAML's")
-    parser.add_argument("--data", metavar="PATH", help="new data in place of the model's source: files below MODELOPS_TRAINING_DATA")
+    parser.add_argument("--data", metavar="PATH", help="files to train on instead of the source, below MODELOPS_TRAINING_DATA")
     parser.add_argument("--force", action="store_true", help="train although a freeze or the budget says no")
     parser.add_argument("--wait", action="store_true", help="wait for the run's end and tell what became of it")
     parser.add_argument("--timeout", type=_duration, default="2h", metavar="DURATION", help="with --wait: give up waiting (2h)")
