@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from modelops.links import DataReportLink, ReportLink
+from modelops.links import DataReportLink, EvaluationReportLink, ReportLink
 
 _IS_API_SERVER = any("api-server" in argument or "api_server" in argument for argument in sys.argv) or (
     "airflow.api_fastapi.main" in sys.modules
@@ -31,4 +31,4 @@ class ModelOpsPlugin(AirflowPlugin):
 
     name = "modelops"
     fastapi_apps = _apps()
-    operator_extra_links = [ReportLink(), DataReportLink()]  # noqa: RUF012 - Airflow declares these as instance variables
+    operator_extra_links = [ReportLink(), DataReportLink(), EvaluationReportLink()]  # noqa: RUF012 - Airflow declares these as instance variables

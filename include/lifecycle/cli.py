@@ -23,6 +23,7 @@ from include.lifecycle.commands import (
     lint,
     log_model,
     new,
+    release,
     replay,
     restore,
     retention,
@@ -56,6 +57,7 @@ COMMANDS = (
     compare,
     card,
     backup,
+    release,
 )
 
 

@@ -34,3 +34,13 @@ class DataReportLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Route of the page that this task wrote; the page is there too when the data failed."""
         return f"/modelops/v1/models/{ti_key.dag_id.partition('__')[2]}/reports/validation-{segment(ti_key.run_id)}.html"
+
+
+class EvaluationReportLink(BaseOperatorLink):
+    """The page with every gate of a training run."""
+
+    name = "Evaluation report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Route of the page that this task wrote."""
+        return f"/modelops/v1/models/{ti_key.dag_id.partition('__')[2]}/reports/evaluation-{segment(ti_key.run_id)}.html"

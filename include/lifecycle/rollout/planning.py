@@ -14,6 +14,7 @@ from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout
 from include.lifecycle.rollout.effects import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
+from include.lifecycle.rollout.recheck import is_stale, recheck_candidates
 from include.lifecycle.rollout.states import Plan, Status
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -23,10 +24,12 @@ from include.lifecycle.tables import candidates, rollouts, training_requests
 def plan_rollout(spec: ModelSpec, rt: Runtime, run: RunContext, *, hands: Hands | None = None) -> PlannedRollout:
     """Claim the newest open candidate for this run; older open ones are superseded. The same run again gets the same rollout.
 
+    A candidate that was judged against another champion is judged again first (recheck.py).
     `rollout_id` is None, with the reason, when there is no candidate or another rollout is open (the candidate then stays open).
     Raises SourceUnavailableError when MLflow or the database does not answer.
     """
     used = hands or usual_hands(rt)
+    recheck_candidates(spec, rt, run, used)
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         champion = used.champion_of(rt, spec.name)  # under the lock: whoever moves the alias holds it too
@@ -35,10 +38,18 @@ def plan_rollout(spec: ModelSpec, rt: Runtime, run: RunContext, *, hands: Hands 
             return _planned(row)
         if (other := open_rollout(connection, spec.name)) is not None:
             return PlannedRollout(rollout_id=None, model=spec.name, reason=f"rollout {other['id']} is open ({other['state']})")
+        if (newest := _newest(connection, spec.name)) is not None and is_stale(newest, champion):
+            told = f"the champion became version {champion} while version {newest['version']} was judged; it stays open"
+            return PlannedRollout(rollout_id=None, model=spec.name, reason=told)
         candidate = _claim_newest(connection, rt, spec.name, champion)
         if candidate is None:
             return PlannedRollout(rollout_id=None, model=spec.name, reason="no candidate waits")
         return _open(connection, spec, rt, run, candidate, champion)
+
+
+def _newest(connection: Connection, model: str) -> RowMapping | None:
+    mine = (candidates.c.model == model) & (candidates.c.state == "open")
+    return connection.execute(select(candidates).where(mine).order_by(candidates.c.version.desc()).limit(1)).mappings().first()
 
 
 def _claim_newest(connection: Connection, rt: Runtime, model: str, champion: int | None) -> RowMapping | None:

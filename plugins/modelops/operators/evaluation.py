@@ -10,11 +10,12 @@ from airflow.sdk.definitions.context import Context
 from include.lifecycle.results import Evaluation, PreparedData, TrainedModel, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
+from modelops.links import EvaluationReportLink
 from modelops.operators.base import LifecycleOperator
 
 
 class EvaluateModelOperator(LifecycleOperator):
-    """Judge the fitted model on the hold-out, against the baseline and against the champion on identical rows.
+    """Judge the fitted model by every gate: on the hold-out, and against champion and anchor on identical rows.
 
     :param order: Result of `confirm_training`. (templated)
     :param prepared: Result of `prepare_data`. (templated)
@@ -22,6 +23,7 @@ class EvaluateModelOperator(LifecycleOperator):
     """
 
     template_fields: Sequence[str] = ("model", "order", "prepared", "trained")
+    operator_extra_links = (EvaluationReportLink(),)
 
     def __init__(self, *, order: Any, prepared: Any, trained: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
