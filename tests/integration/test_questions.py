@@ -1,4 +1,4 @@
-"""Modes suggest and approve on a real PostgreSQL: who is asked what, what an answer does, and what need not be answered any more."""
+"""Modes suggest and approve on a real PostgreSQL: who is asked what, what an answer does, and which questions are withdrawn."""
 
 from __future__ import annotations
 
