@@ -56,7 +56,8 @@ class Survey:
 
     def missed(self, spec: ModelSpec) -> datetime | None:
         """The slot of the schedule that passed without a request."""
-        return missed_slot(spec, *self.requests.get(spec.name, (None, None)), self.wall)
+        first, newest = self.requests.get(spec.name, (None, None))
+        return missed_slot(spec, first, newest, self.wall)
 
 
 def survey(connection: Connection, rt: Runtime) -> Survey:

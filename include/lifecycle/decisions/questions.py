@@ -64,7 +64,7 @@ def ask(
         return None
     asked = [signal for signal in opened if decision.by_signal[signal.id].act == decision.act]
     about = {one.cause: {"effect": one.effect, "version": one.version, "signal": one.id, "kind": one.kind} for one in asked}
-    values = {"model": model, "kind": decision.act, "reason": decision.reason, "causes": about}
+    values: dict[str, Any] = {"model": model, "kind": decision.act, "reason": decision.reason, "causes": about}
     values |= {"training_request_id": request_id, "asked_at": rt.clock.now()}
     number = int(connection.execute(insert(questions).values(values).returning(_ROWS.id)).scalar_one())
     _note(rt, connection, model, f"ask a person ({decision.act})", decision.reason, actor, {"question": number, "causes": about})

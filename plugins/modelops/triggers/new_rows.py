@@ -37,6 +37,9 @@ class NewRowsTrigger(BaseEventTrigger):
     Without arguments: Airflow tells triggers apart by their arguments, and would start another one for each change.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which another triggerer builds an equal trigger."""
         return "modelops.triggers.new_rows.NewRowsTrigger", {}
