@@ -6,13 +6,14 @@ They stand in rules/, one file per subject.
 
 from __future__ import annotations
 
-from include.lifecycle.rules import data, evaluation, names, pii, retraining, sources, training, tuning
+from include.lifecycle.rules import data, evaluation, features, names, pii, retraining, sources, training, tuning
 from include.lifecycle.rules.view import Found, View
 
 RULES = (
     *names.RULES,
     *data.RULES,
     *pii.RULES,
+    *features.RULES,
     *sources.RULES,
     *training.RULES,
     *tuning.RULES,

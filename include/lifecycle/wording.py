@@ -37,12 +37,20 @@ def shortest_rollout(spec: ModelSpec) -> timedelta:
 
 def _training(spec: ModelSpec) -> str:
     data, training = spec.data, spec.training
+    few = "refuses" if data.on_inconclusive == "refuse" else "trains all the same"
     return (
         f"Trains {schedule_in_words(spec)}, on the rows of the last {length(data.window)} whose labels are "
         f"final ({length(spec.labels.mature_after)} old). Beyond {data.max_rows:,} rows it takes a hash sample, "
-        f"below {data.minimum_rows:,} it refuses. {training.trials} trials by {training.workers} workers choose among "
+        f"below {data.minimum_rows:,} it {few}. Bad rows are set aside; more than {data.quarantine.max_share:.2%} of them stop "
+        f"the training. {_own_features(spec)}{training.trials} trials by {training.workers} workers choose among "
         f"{', '.join(training.estimators)}; tuning ends after {length(training.timeout)} at the latest."
     )
+
+
+def _own_features(spec: ModelSpec) -> str:
+    if not spec.features.transformer:
+        return ""
+    return f"{spec.features.transformer} makes the features, in training and at serving alike. "
 
 
 def _judgement(spec: ModelSpec) -> str:

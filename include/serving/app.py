@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import orjson
 
-from include.serving.engines import Engine
+from include.serving.engines import Columns, Engine, TransformedEngine
 from include.serving.metrics import ServerMetrics
 from include.serving.outputs import Predicted, output_metadata, output_tensors, predicted
 from include.serving.pii import KeyedHash
@@ -25,6 +25,10 @@ from include.serving.prediction_log import Answer, PredictionLog
 from include.serving.protocol import InferenceRequest, RequestSchema
 from include.serving.tensor_checks import RequestRefusedError
 from include.serving.version_folder import ServingSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +128,7 @@ class ModelApp:
         body = await self._body(receive)
         started = perf_counter()
         request = self._schema.parse(body)
-        found = await self._predict(request)
+        found, columns = await self._predict(request)
         request_id, assigned, headers = _identity(scope, request.id, self._version)
         unknown = self._schema.unknown_categories(request.columns)
         answer: dict[str, Any] = {
@@ -138,20 +142,27 @@ class ModelApp:
         reply = Reply(200, orjson.dumps(answer), headers)
         seconds = perf_counter() - started
         self._count(request.rows, seconds, unknown)
-        milliseconds, columns = round(seconds * 1000, 4), request.columns
+        milliseconds = round(seconds * 1000, 4)
         at = datetime.now(UTC)
         self._log.append(
             Answer(request_id, assigned, at, milliseconds, columns, found, request.keys, request.event_times),
         )
         return reply
 
-    async def _predict(self, request: InferenceRequest) -> Predicted:
+    async def _predict(self, request: InferenceRequest) -> tuple[Predicted, Columns]:
+        """The predictions, and the columns to log: what was sent and, with a transformer, what was made of it."""
         if self._engine.blocking or request.rows > _INLINE_ROWS:
             loop = asyncio.get_running_loop()
-            result = await loop.run_in_executor(self._pool, self._engine.predict, request.columns, request.rows)
+            result, columns = await loop.run_in_executor(self._pool, self._compute, request.columns, request.rows)
         else:
-            result = self._engine.predict(request.columns, request.rows)
-        return predicted(self._spec, result)
+            result, columns = self._compute(request.columns, request.rows)
+        return predicted(self._spec, result), columns
+
+    def _compute(self, columns: Columns, rows: int) -> tuple[NDArray[np.float64], Columns]:
+        if isinstance(self._engine, TransformedEngine):
+            features = self._engine.features(columns, rows)
+            return self._engine.model.predict(features, rows), columns | features
+        return self._engine.predict(columns, rows), columns
 
     def _count(self, rows: int, seconds: float, unknown: dict[str, int]) -> None:
         self._metrics.predictions.inc(rows)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,8 @@ from include.serving.version_folder import MISSING_CATEGORY, MODEL_FILES, Servin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from include.serving.transformer import Transformer
 
 Columns = dict[str, list[Any]]
 SERVED_TASKS = ("binary_classification", MULTICLASS, "regression")
@@ -38,6 +41,8 @@ def load_engine(folder: Path, spec: ServingSpec) -> Engine:
     """
     if spec.task not in SERVED_TASKS:
         raise VersionFolderInvalidError(f"{folder}: task {spec.task} is not served; allowed: {', '.join(SERVED_TASKS)}")
+    if spec.transformer:
+        return _transformed(folder, spec, spec.transformer)
     path = folder / MODEL_FILES[spec.engine]
     if not path.is_file():
         raise VersionFolderInvalidError(f"{path} is missing; engine {spec.engine} needs it")
@@ -56,6 +61,32 @@ def _positive(spec: ServingSpec) -> int:
     """Position of class 1 (or True, or "1") among the model's classes; the last one when the labels are other words."""
     labels = [str(label) for label in spec.classes]
     return next((labels.index(label) for label in ("1", "True", "1.0") if label in labels), len(labels) - 1)
+
+
+class TransformedEngine:
+    """A model behind its own feature code: pandas makes the features of each request, `model` predicts from them."""
+
+    blocking = True
+
+    def __init__(self, transformer: Transformer, model: Engine) -> None:
+        self._transformer, self.model = transformer, model
+
+    def features(self, columns: Columns, rows: int) -> Columns:
+        """What the model reads, made of what a request holds."""
+        return self._transformer.columns(columns, rows)
+
+    def predict(self, columns: Columns, rows: int) -> NDArray[np.float64]:
+        """See Engine.predict; `columns` are the transformer's inputs."""
+        return self.model.predict(self.features(columns, rows), rows)
+
+
+def _transformed(folder: Path, spec: ServingSpec, function: str) -> Engine:
+    from include.serving.transformer import TRANSFORMER_FILE, Transformer
+
+    transformer = Transformer.load(folder / TRANSFORMER_FILE, function, spec.inputs, spec.features)
+    engine = TransformedEngine(transformer, load_engine(folder, replace(spec, inputs=spec.features, transformer=None)))
+    engine.predict({column.name: [None] for column in spec.inputs}, 1)
+    return engine
 
 
 class OnnxEngine:

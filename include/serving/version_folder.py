@@ -46,7 +46,8 @@ class InputColumn:
 class ServingSpec:
     """Content of `serving.json`. `key` and `event_time` name optional extra inputs that are logged and not fed to the model.
 
-    `hashed` columns hold keyed hashes: the server hashes them before it feeds or logs them.
+    `hashed` columns hold keyed hashes: the server hashes them before it feeds or logs them. `transformer` is the function of
+    `transformer.py` that makes `features`, which the model reads, of `inputs`, which a request holds.
     """
 
     model: str
@@ -59,6 +60,13 @@ class ServingSpec:
     classes: tuple[Any, ...]
     inputs: tuple[InputColumn, ...]
     hashed: tuple[str, ...] = ()
+    transformer: str | None = None
+    features: tuple[InputColumn, ...] = ()
+
+    @property
+    def model_columns(self) -> tuple[InputColumn, ...]:
+        """What the model file itself reads: the transformer's features, else the inputs."""
+        return self.features if self.transformer else self.inputs
 
     @property
     def numeric(self) -> list[str]:
@@ -85,8 +93,13 @@ class ServingSpec:
             strings = {name: str(raw[name]) for name in names}
             if strings["engine"] not in MODEL_FILES:
                 raise ValueError(f"engine {strings['engine']!r}; allowed: {', '.join(MODEL_FILES)}")
-            classes, hashed = tuple(raw["classes"] or ()), tuple(map(str, raw.get("hashed", ())))
-            return cls(version=int(raw["version"]), classes=classes, inputs=inputs, hashed=hashed, **strings)  # type: ignore[arg-type]
+            more: dict[str, Any] = {
+                "classes": tuple(raw["classes"] or ()),
+                "hashed": tuple(map(str, raw.get("hashed", ()))),
+                "transformer": raw.get("transformer"),
+                "features": tuple(_input_column(column) for column in raw.get("features", ())),
+            }
+            return cls(version=int(raw["version"]), inputs=inputs, **strings, **more)  # type: ignore[arg-type]
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             raise VersionFolderInvalidError(f"{SERVING}: {problem!r}") from problem
 

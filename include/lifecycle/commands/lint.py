@@ -54,7 +54,21 @@ def _notes(names: list[str], settings: Settings, *, whole: bool) -> Iterator[str
     for name in sorted(set(names) & set(model_names(settings=settings))):
         if not (settings.dags_dir / f"{name}.py").is_file():
             yield f"dags/{name}.py does not exist, so {name} has no Dags"
+        yield from _transformer_note(name, settings)
     files = sorted(settings.overlay.glob("*.yaml")) if whole and settings.overlay else []
     for file in files:
         if file.stem not in names:
             yield f"overlay {file} belongs to no model{did_you_mean(file.stem, names)}"
+
+
+def _transformer_note(name: str, settings: Settings) -> Iterator[str]:
+    """What own feature code costs at serving."""
+    try:
+        transformer = load_model(name, settings=settings).features.transformer
+    except SpecInvalidError:
+        return
+    if transformer:
+        yield (
+            f"{name} is not served by ONNX alone: each request of it passes through {transformer} in Python (pandas, "
+            "milliseconds a request), which then feeds the model, ONNX or not"
+        )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.data.targets import label_prior
+from include.lifecycle.data.transformer import with_features
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.results import FetchedData, PreparedData, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
@@ -43,10 +44,11 @@ def prepare_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingO
     times = frame[spec.data.event_time].dt.tz_convert(None).to_numpy(dtype="datetime64[us]")
     cut = holdout_cut(times, spec.data.holdout)
     gap = np.timedelta64(spec.labels.mature_after, "us")
-    train, holdout = disjoint_groups(spec, frame[times < cut - gap], frame[times >= cut])
-    _check_sides(spec, {"train": train, "hold-out": holdout}, order, where)
     folder = run.folder(rt.storage)
     with whole_folder(folder) as temporary:
+        frame = with_features(spec, rt.settings.home, frame, temporary)
+        train, holdout = disjoint_groups(spec, frame[times < cut - gap], frame[times >= cut])
+        _check_sides(spec, {"train": train, "hold-out": holdout}, order, where)
         train.to_parquet(temporary / TRAIN_FILE, index=False, compression="zstd")
         holdout.to_parquet(temporary / HOLDOUT_FILE, index=False, compression="zstd")
     return PreparedData(
@@ -66,9 +68,9 @@ def clean(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame[frame[spec.data.target].notna()].copy()
     if spec.objective.task == "binary_classification":
         frame[spec.data.target] = frame[spec.data.target].astype("int8")
-    for name in spec.features.numeric:
+    for name in spec.features.read_numeric:
         frame[name] = frame[name].where(np.isfinite(frame[name].to_numpy(dtype=np.float64)))
-    for name in spec.features.categorical:
+    for name in spec.features.read_categorical:
         stripped = frame[name].str.strip()
         frame[name] = stripped.where(stripped != "")
     return frame.sort_values([spec.data.event_time, spec.data.key], kind="stable", ignore_index=True)

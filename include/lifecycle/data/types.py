@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def required_columns(spec: ModelSpec) -> list[str]:
     """Columns that the query must return: key, event time, target, features, fairness attributes, the folds' group."""
-    names = [spec.data.key, spec.data.event_time, spec.data.target, *spec.features.all, *spec.evaluation.columns]
+    names = [spec.data.key, spec.data.event_time, spec.data.target, *spec.features.read, *spec.evaluation.columns]
     if spec.training.folding.group_by is not None:
         names.append(spec.training.folding.group_by)
     if spec.data.sample_by != "key":
@@ -93,10 +93,10 @@ def _target_type(spec: ModelSpec, field: pyarrow.Field, where: str, text_times: 
     if name == spec.data.target and spec.objective.task != "multiclass_classification":
         _require(is_number, name, "target", "numeric or boolean", field, where)
         return pa.int8() if spec.objective.task == "binary_classification" else pa.float64()
-    if name in spec.features.numeric:
+    if name in spec.features.read_numeric:
         _require(is_number, name, "numeric feature", "numeric or boolean", field, where)
         return pa.float64()
-    if name == spec.data.key or name in spec.features.categorical or is_text(kind) or unknown:
+    if name == spec.data.key or name in spec.features.read_categorical or is_text(kind) or unknown:
         return pa.string()
     return pa.float64() if pa.types.is_decimal(kind) else kind
 

@@ -38,11 +38,17 @@ class Served:
 
 @contextmanager
 def built(
-    spec: ModelSpec, trained: TrainedModel, pipeline: Pipeline, train: pd.DataFrame, holdout: pd.DataFrame, p: Floats
+    spec: ModelSpec,
+    trained: TrainedModel,
+    pipeline: Pipeline,
+    train: pd.DataFrame,
+    holdout: pd.DataFrame,
+    p: Floats,
+    transformer: Path | None = None,
 ) -> Iterator[Served]:
     """Export the fitted pipeline as registration does (ONNX if it agrees, else skops) and load it; files vanish afterwards."""
     with TemporaryDirectory(prefix="modelops-evaluate-") as temporary:
         folder = Path(temporary) / "serving"
-        export = write_engine(folder, spec, trained, Material(pipeline, train, holdout, p))
+        export = write_engine(folder, spec, trained, Material(pipeline, train, holdout, p, transformer))
         serving = describe(spec, version=0, engine=export.engine, known=known_categories(spec, train))
         yield Served(load_engine(folder, serving), serving, sha256_of(folder / MODEL_FILES[export.engine]))

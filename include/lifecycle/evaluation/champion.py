@@ -42,8 +42,13 @@ class Champion:
 
     @property
     def features(self) -> set[str]:
-        """Names of the columns that it reads."""
+        """Names of the columns that a request to it holds."""
         return {column.name for column in self.serving.inputs}
+
+    @property
+    def model_features(self) -> set[str]:
+        """Names of the columns that its model reads: those that its transformer makes, where it has one."""
+        return {column.name for column in self.serving.model_columns}
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,7 @@ def demands(spec: ModelSpec, order: TrainingOrder, algorithm: str, champion: Cha
     changes = {
         "evaluation.promote_if is better": spec.evaluation.promote_if == "better",
         f"the algorithm changed from {champion.algorithm} to {algorithm}": algorithm != champion.algorithm,
-        "the features changed": champion.features != set(spec.features.all),
+        "the features changed": champion.model_features != set(spec.features.all) or champion.features != set(spec.features.read),
     }
     why = next((reason for reason, changed in changes.items() if changed), None)
     return [Demand(objective, None, why)] if why else [Demand(objective, margin, "same features and algorithm, no decay")]

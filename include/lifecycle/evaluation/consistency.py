@@ -90,10 +90,10 @@ def _verdicts(outcomes: list[Outcome]) -> list[Verdict]:
 
 
 def perturbed(spec: ModelSpec, rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with Gaussian noise of `consistency.noise` standard deviations on each numeric feature; nulls stay null."""
+    """The rows with Gaussian noise of `consistency.noise` standard deviations on each numeric input; nulls stay null."""
     random = np.random.default_rng(spec.training.seed)
     columns = {}
-    for name in spec.features.numeric:
+    for name in spec.features.read_numeric:
         values = rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
         spread = float(np.nanstd(values)) if np.isfinite(values).any() else 0.0
         columns[name] = values + random.normal(0.0, 1.0, len(values)) * spread * spec.evaluation.consistency.noise

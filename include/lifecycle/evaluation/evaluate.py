@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from include.lifecycle.data.transformer import transformer_copy
 from include.lifecycle.evaluation.anchor import anchor_version, load_anchor
 from include.lifecycle.evaluation.artefact import built
 from include.lifecycle.evaluation.case import Case, Rivals
@@ -55,7 +56,7 @@ def evaluate_model(
     own = scored_rows(spec, fitted_scorer(spec, pipeline), holdout)
     champion = champion_version(rt, spec.name)
     folder = run.folder(rt.storage)
-    with built(spec, trained, pipeline, train, holdout, own.p) as served:
+    with built(spec, trained, pipeline, train, holdout, own.p, transformer_copy(prepared.train)) as served:
         case = Case(
             spec=spec,
             train=train,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from include.lifecycle.data.transformer import source_digest
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.registry.client import ensure_experiment, registry_calls, versions_of
 from include.lifecycle.registry.semver import (
@@ -153,11 +154,11 @@ def version_tags(
         "model_digest": trained.digest,
         "snapshot_id": snapshot.snapshot_id,
         "spec_hash": spec.digest,
-        INTERFACE_TAG: interface_hash(spec),
+        INTERFACE_TAG: interface_hash(spec, source_digest(prepared.train)),
         RULES_TAG: training_hash(spec),
         "mlflow_run_id": trained.run_id,
         "requests": json.dumps(order.request_ids),
-        "method": order.method,
+        "method": trained.method,
         "fit_until": prepared.fit_until.isoformat(),
         "holdout_until": prepared.holdout_until.isoformat(),
         "window_start": order.window_start.isoformat(),
@@ -171,6 +172,8 @@ def version_tags(
         "registered_at": rt.clock.now().isoformat(),
         STAGE_TAG: "Staging" if evaluation.deployable else NO_STAGE,
     }
+    if spec.features.transformer:
+        tags |= {"transformer": spec.features.transformer, "transformer_digest": source_digest(prepared.train) or ""}
     if objective in evaluation.metrics:
         tags |= {"metric": objective, "metric_value": f"{evaluation.metrics[objective]:.6f}"}
     if order.champion is not None:

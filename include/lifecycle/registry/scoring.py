@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.data.pii import columns_with
+from include.lifecycle.data.transformer import feature_columns
 from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.results import TrainedModel
 from include.lifecycle.spec import FeaturesSection, ModelSpec
@@ -37,8 +38,9 @@ def describe(
     `classes` are 0 and 1 (binary), the names in `objective.classes` (multiclass), none (regression).
     """
     binary = spec.objective.task == "binary_classification"
-    numeric = [InputColumn(name, "numeric") for name in spec.features.numeric]
-    categories = {name: tuple(known[name]) if known and name in known else None for name in spec.features.categorical}
+    numeric = [InputColumn(name, "numeric") for name in spec.features.read_numeric]
+    categories = {name: tuple(known[name]) if known and name in known else None for name in spec.features.read_categorical}
+    function = spec.features.transformer.partition(":")[2] if spec.features.transformer else None
     return ServingSpec(
         model=spec.name,
         version=version,
@@ -49,13 +51,15 @@ def describe(
         target=spec.data.target,
         classes=(0, 1) if binary else tuple(spec.objective.classes),
         inputs=(*numeric, *(InputColumn(name, "categorical", known=values) for name, values in categories.items())),
-        hashed=tuple(name for name in columns_with(spec, "hash") if name in (spec.data.key, *spec.features.categorical)),
+        hashed=tuple(name for name in columns_with(spec, "hash") if name in (spec.data.key, *spec.features.read_categorical)),
+        transformer=function,
+        features=tuple(feature_columns(spec)) if function else (),
     )
 
 
 def known_categories(spec: ModelSpec, train: pd.DataFrame) -> dict[str, list[str]]:
-    """The categories of each categorical feature in training, sorted; nulls are no category."""
-    return {name: sorted(train[name].dropna().astype(str).unique().tolist()) for name in spec.features.categorical}
+    """The categories of each categorical column of a request in training, sorted; nulls are no category."""
+    return {name: sorted(train[name].dropna().astype(str).unique().tolist()) for name in spec.features.read_categorical}
 
 
 def columns_of(frame: pd.DataFrame, serving: ServingSpec) -> dict[str, list[Any]]:

@@ -48,6 +48,7 @@ def _features_are_features(view: View) -> Found:
 
 def _columns_are_known(view: View) -> Found:
     known = {name for _, name in view.features} | set(view.roles.values())
+    known |= {name for key in ("numeric", "categorical") for _, name in view.texts(f"features.inputs.{key}")}
     known |= {name for _, name in view.texts("evaluation.fairness.attributes")}
     known |= {name for _, name in intersection_columns(view)} | {str(view.get("evaluation.entity"))}
     columns = view.get("columns")

@@ -42,12 +42,18 @@ def test_lint_tells_every_model_and_exits_1(project, capsys):
     assert "did you mean 'churn'?" in capsys.readouterr().err
 
 
-def test_lint_checks_expectations_when_asked(project, capsys):
-    listed = "target: left, expectations: [{expect_column_values_to_be_betwen: {column: age}}]}"
-    project.write(CHURN.replace("target: left}", listed))
+def test_lint_checks_expectations(project, capsys):
+    def declare(item):
+        project.write(CHURN.replace("target: left}", f"target: left, expectations: [{item}]}}"))
+
+    declare("{expect_column_values_to_be_betwen: {column: age}}")
+    assert main(["lint", "churn"], settings=project.settings) == 1
+    assert "churn.yaml:5:" in (told := capsys.readouterr().err)
+    assert "did you mean 'expect_column_values_to_be_between'?" in told
+    declare("{expect_column_values_to_be_between: {column: age}}")  # a rule between arguments: the library's own
     assert main(["lint", "churn"], settings=project.settings) == 0
     assert main(["lint", "churn", "--expectations"], settings=project.settings) == 1
-    assert "expect_column_values_to_be_between" in capsys.readouterr().err
+    assert "min_value and max_value cannot both be None" in capsys.readouterr().err
 
 
 def test_explain_shows_values_origins_and_words(project, capsys):

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from include.lifecycle.registry.onnx_export import TOLERANCE, export_onnx, run_onnx, spread_rows, to_onnx_bytes
 from include.lifecycle.registry.onnx_trees import float32_thresholds, tree_attributes
+from include.lifecycle.sections.data import InputsSection
 from include.lifecycle.spec import FeaturesSection
 from include.lifecycle.training.pipelines import build_pipeline, feature_table, labels_of
 from tests.integration.registry_lab import PARAMS, START, flights, lab_spec
@@ -20,6 +21,12 @@ from tests.integration.registry_lab import PARAMS, START, flights, lab_spec
 SPEC = lab_spec("onnx")
 FLOATS = st.floats(-(2.0**100), 2.0**100, width=32)
 FINITE = st.floats(-1e30, 1e30, allow_nan=False)
+
+
+def features_of(*numeric: str) -> FeaturesSection:
+    return FeaturesSection(
+        numeric=list(numeric), categorical=[], store=[], transformer=None, inputs=InputsSection(numeric=[], categorical=[])
+    )
 
 
 @given(FLOATS, FLOATS)
@@ -56,7 +63,7 @@ def test_boosted_trees_agree_on_float32_data(classes: np.ndarray, missing: float
     labels = (values[:, 0] + np.abs(values[:, 1]) + random.normal(size=3000) > 0.8).astype(int)
     values[random.random(values.shape) < missing] = np.nan
     model = HistGradientBoostingClassifier(max_iter=50, random_state=1).fit(values, classes[labels])
-    features = FeaturesSection(numeric=["a", "b", "c"], categorical=[])
+    features = features_of("a", "b", "c")
     from sklearn.compose import ColumnTransformer
 
     passed = ColumnTransformer([("all", "passthrough", [0, 1, 2])]).fit(values)
@@ -97,7 +104,7 @@ def test_what_does_not_convert_is_a_fallback_with_the_reason(tmp_path: Path) -> 
     from sklearn.preprocessing import FunctionTransformer
 
     train = flights(START, 10, 60, 1)
-    features = FeaturesSection(numeric=["distance", "hour"], categorical=[])
+    features = features_of("distance", "hour")
     table = feature_table(features, train)
     pipeline = Pipeline([("own", FunctionTransformer(np.log1p)), ("model", KNeighborsClassifier())]).fit(table, train["late"])
     export = export_onnx(pipeline, features, table, pipeline.predict_proba(table)[:, 1], tmp_path / "model.onnx")
@@ -119,7 +126,7 @@ def test_a_loss_with_a_link_is_refused() -> None:
     values = np.random.default_rng(1).random((200, 1))
     model = Pipeline([("model", HistGradientBoostingRegressor(loss="poisson", max_iter=2).fit(values, values[:, 0] + 1))])
     with pytest.raises(NotImplementedError, match="loss 'poisson'"):
-        to_onnx_bytes(model, FeaturesSection(numeric=["a"], categorical=[]))
+        to_onnx_bytes(model, features_of("a"))
 
 
 @given(st.integers(0, 300), st.integers(1, 60))
