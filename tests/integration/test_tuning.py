@@ -2,104 +2,35 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import make_url
 
-from include.lifecycle.data.fetch import fetch_data
-from include.lifecycle.data.preparation import prepare_data
 from include.lifecycle.errors import DataInvalidError, GateFailedError, SourceUnavailableError
 from include.lifecycle.registry.client import registry_client
-from include.lifecycle.results import PreparedData, StudyPlan, TrainedModel
-from include.lifecycle.runtime import RunContext, Runtime
-from include.lifecycle.spec import ModelSpec
+from include.lifecycle.results import PreparedData
+from include.lifecycle.runtime import Runtime
 from include.lifecycle.storage import sha256_of
-from include.lifecycle.training.fitting import train_model
 from include.lifecycle.training.pipelines import feature_table
 from include.lifecycle.training.study import load_study
-from include.lifecycle.training.tuning import open_study, run_trials, tuning_data
-from include.settings import PROJECT_ROOT
-from tests.conftest import NOW, PostgresServer, free_port
-from tests.integration.trips_source import create_trips, run_sql, trips_order, write_query
+from include.lifecycle.training.study_plots import log_study
+from include.lifecycle.training.tuning import run_trials, tuning_data
+from tests.conftest import PostgresServer, free_port
+from tests.integration.trips_source import run_sql
+from tests.integration.tuning_lab import SPEC, opened, prepared, rt, run, start_worker, trained, trial_runs, wait_for
 from tests.unit.lifecycle.training.spec_for_tests import make_spec
 
+__all__ = ["prepared", "rt"]
 pytestmark = pytest.mark.integration
-SPEC = make_spec()
-
-
-def run(task: str) -> RunContext:
-    return RunContext("trips", "r1", task)
-
-
-@pytest.fixture(scope="module")
-def prepared(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> PreparedData:
-    """Train and hold-out rows of 3,000 trips, made by the real stages."""
-    from include.lifecycle.clock import FixedClock
-    from include.lifecycle.migrations import upgrade
-    from include.lifecycle.runtime import build_runtime
-    from include.settings import load_settings
-
-    home = tmp_path_factory.mktemp("prepared")
-    write_query(home)
-    url = postgres.url(postgres.create_database())
-    upgrade(url, postgres.passfile)
-    where = {"MODELOPS_HOME": str(home), "MODELOPS_DATABASE_URL": url, "MODELOPS_PASSFILE": str(postgres.passfile)}
-    rt = build_runtime(load_settings(where), FixedClock(NOW))
-    fetched = fetch_data(SPEC, rt, run("fetch_data"), trips_order(), create_trips(postgres, 3000))
-    return prepare_data(SPEC, rt, run("prepare_data"), trips_order(), fetched)
-
-
-@pytest.fixture
-def rt(make_runtime: Callable[..., Runtime], mlflow_server: str, postgres: PostgresServer) -> Runtime:
-    study_url = postgres.url(postgres.create_database())
-    return make_runtime(MODELOPS_MLFLOW_URL=mlflow_server, MODELOPS_OPTUNA_URL=study_url)
-
-
-def opened(rt: Runtime, prepared: PreparedData, spec: ModelSpec = SPEC, **overrides: Any) -> StudyPlan:
-    order = trips_order().model_copy(update={"overrides": overrides})
-    return open_study(spec, rt, RunContext("trips", f"r-{rt.settings.optuna_url[-12:]}", "prepare_data"), order, prepared)
-
-
-def trained(rt: Runtime, plan: StudyPlan, prepared: PreparedData) -> TrainedModel:
-    return train_model(SPEC, rt, run("train_model"), trips_order(), plan, prepared)
-
-
-def trial_runs(rt: Runtime, plan: StudyPlan) -> list[Any]:
-    query = f"tags.`mlflow.parentRunId` = '{plan.parent_run_id}'"
-    return list(registry_client(rt).search_runs([plan.experiment_id], query))
-
-
-def start_worker(rt: Runtime, plan: StudyPlan, prepared: PreparedData, worker: int) -> subprocess.Popen[str]:
-    settings = rt.settings
-    environment = {
-        "MODELOPS_LOCAL": str(settings.storage.parent),
-        "MODELOPS_DATABASE_URL": settings.database_url,
-        "MODELOPS_OPTUNA_URL": settings.optuna_url,
-        "MODELOPS_MLFLOW_URL": settings.mlflow_url,
-        "MODELOPS_PASSFILE": str(settings.passfile),
-    }
-    job = {"environment": environment, "now": NOW.isoformat(), "spec": SPEC.model_dump(mode="json"), "worker": worker}
-    job |= {"plan": plan.model_dump(mode="json"), "prepared": prepared.model_dump(mode="json")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.integration.tuning_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=PROJECT_ROOT,
-    )
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(job))
-    process.stdin.close()
-    return process
 
 
 def test_a_study_is_opened_once_with_every_familys_defaults_first(rt: Runtime, prepared: PreparedData):
@@ -140,6 +71,10 @@ def test_one_worker_then_the_fit(rt: Runtime, prepared: PreparedData):
     assert model.digest == sha256_of(model.folder / "model.skops")
     record = json.loads((model.folder / "training.json").read_text())
     assert (record["digest"], record["seed"], record["trials"]) == (model.digest, SPEC.training.seed, 4)
+    assert (record["algorithm"], record["params"], record["method"]) == (model.algorithm, model.params, "full")
+    assert (record["threads"], record["n_trials"], record["sampler"]["name"]) == (1, 4, "TPESampler")
+    assert (record["folding"]["kind"], record["features"], record["spec_hash"]) == ("forward", SPEC.features.all, SPEC.digest)
+    assert {"scikit-learn", "numpy", "optuna"} <= set(record["libraries"])
     parent = registry_client(rt).get_run(plan.parent_run_id)
     assert parent.info.status == "FINISHED"
     assert parent.data.params["algorithm"] == model.algorithm
@@ -157,10 +92,7 @@ def test_two_workers_at_once_and_a_killed_one_make_exactly_the_planned_total(rt:
     plan = opened(rt, prepared, trials=9)
     workers = [start_worker(rt, plan, prepared, number) for number in (0, 1)]
     study = load_study(rt, plan.study, SPEC.training)
-    deadline = time.monotonic() + 120
-    while not any(trial.user_attrs.get("worker") == 0 for trial in study.get_trials(deepcopy=False)):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: any(trial.user_attrs.get("worker") == 0 for trial in study.get_trials(deepcopy=False)))
     workers[0].kill()
     workers[0].wait()
     assert workers[1].wait(timeout=240) == 0
@@ -233,3 +165,21 @@ def test_tuning_sees_at_most_tuning_rows(prepared: PreparedData):
     data = tuning_data(make_spec(training={"tuning_rows": 1000}), prepared)
     assert 900 < len(data.table) == len(data.labels) <= 1000
     assert len(data.folds) == 3
+
+
+def test_the_study_is_kept_as_pictures_and_a_table(rt: Runtime, prepared: PreparedData, tmp_path: Path):
+    spec = make_spec(training={"estimators": ["logistic_regression", "random_forest"], "tuning_rows": 600, "folds": 2})
+    plan = opened(rt, prepared, spec, trials=8)
+    run_trials(spec, rt, run("tune"), plan, prepared, 0)
+    started = time.monotonic()
+    names = log_study(spec, rt, plan)
+    assert time.monotonic() - started < 20
+    assert names == ["trials.csv", "history.png", "importances.png", "slices.png", "parallel.png"]
+    kept = {found.path for found in registry_client(rt).list_artifacts(plan.parent_run_id, "study")}
+    assert kept == {f"study/{name}" for name in names}
+    folder = Path(registry_client(rt).download_artifacts(plan.parent_run_id, "study", str(tmp_path)))
+    assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in names[1:])
+    lines = list(csv.DictReader(io.StringIO((folder / "trials.csv").read_text())))
+    assert [int(line["number"]) for line in lines] == list(range(8))
+    assert {line["algorithm"] for line in lines} <= set(spec.training.estimators)
+    assert all(line["fold_0"] and line["state"] in ("COMPLETE", "PRUNED") for line in lines)
