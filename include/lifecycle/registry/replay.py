@@ -65,7 +65,7 @@ def replay_version(rt: Runtime, run: RunContext, asked: Replay) -> ReplayReport:
         record = read_record(root)
         spec = recorded_spec(record, rt.settings)
         prepared = _prepared(rt, own, run, record, spec, root)
-        made = refit(spec, own, run, record, prepared, root, tune=asked.tune)
+        made = refit(spec, own, run, record, prepared, tune=asked.tune)
         recorded = json.loads((root / EVALUATION).read_text(encoding="utf-8"))["evaluation"]["metrics"]
         report = _compared(rt, asked, spec, record, prepared, made, recorded)
     report = report.model_copy(update={"seconds": time.monotonic() - started})
@@ -127,6 +127,7 @@ def _compared(
     data = differing(*_data_facts(spec, record, prepared, holdout))
     chosen = differing({"algorithm": record.algorithm, **record.params}, {"algorithm": made.algorithm, **made.params})
     other = differing(record.environment, environment(rt.settings))
+    other |= {name: pair for name, pair in made.facts.items() if pair[0] != pair[1]}
     outcome, reason = judge(asked.tolerance, metrics, data, chosen, other)
     return ReplayReport(
         model=asked.model,

@@ -1,9 +1,12 @@
-"""The training part of a replay: the recorded algorithm and parameters fitted again, or the whole study run again (`tune`)."""
+"""The training part of a replay, the way the version was trained: its parameters fitted again, or its own function called again.
+
+`tune` runs the whole study again. Seeds and threads come with the recorded settings.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.errors import SpecInvalidError
@@ -19,35 +22,78 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Refit:
-    """The pipeline that was fitted again, and what it was fitted by."""
+    """The model that was fitted again, what it was fitted by, and what else is to be compared (recorded, now)."""
 
     pipeline: Pipeline
     algorithm: str
     params: dict[str, Any]
+    facts: dict[str, tuple[Any, Any]]
 
 
-def refit(
-    spec: ModelSpec, rt: Runtime, run: RunContext, record: VersionRecord, prepared: PreparedData, root: Path, *, tune: bool
-) -> Refit:
-    """Fit again on `prepared.train`; raises SpecInvalidError for what cannot be repeated exactly."""
-    import pandas as pd
+def refit(spec: ModelSpec, rt: Runtime, run: RunContext, record: VersionRecord, prepared: PreparedData, *, tune: bool) -> Refit:
+    """Fit again on `prepared.train`.
+
+    Raises SpecInvalidError for what cannot be repeated; incremental and own functions raise as training does.
+    """
     from threadpoolctl import threadpool_limits
 
-    where = f"model {spec.name}, run {record.run_id}"
-    if record.order.method != "full":
-        raise SpecInvalidError(
-            f"{where}: it learnt on from another version (method {record.order.method}); only full is replayed"
-        )
-    if spec.training.entry_point is not None:
-        raise SpecInvalidError(
-            f"{where}: it was trained by {spec.training.entry_point}, which may do anything; only own families"
-        )
-    algorithm, params = _tuned(spec, rt, run, record, prepared) if tune else (record.algorithm, record.params)
-    rows = pd.read_parquet(prepared.train)
+    method = str(record.training.get("method", record.order.method))
+    if method not in _WAYS:
+        raise SpecInvalidError(f"model {spec.name}, run {record.run_id}: method {method!r} was not done here and is not replayed")
+    if tune and method != "full":
+        raise SpecInvalidError(f"model {spec.name}, run {record.run_id}: nothing was tuned (method {method})")
     with threadpool_limits(spec.training.threads):
-        pipeline = build_pipeline(spec, algorithm, params)
-        pipeline.fit(feature_table(spec.features, rows), labels_of(spec, rows))
-    return Refit(pipeline, algorithm, params)
+        if tune:
+            algorithm, params = _tuned(spec, rt, run, record, prepared)
+            return _fitted(spec, algorithm, params, prepared)
+        return _WAYS[method](spec, rt, record, prepared)
+
+
+def _fitted(spec: ModelSpec, algorithm: str, params: dict[str, Any], prepared: PreparedData) -> Refit:
+    import pandas as pd
+
+    rows = pd.read_parquet(prepared.train)
+    pipeline = build_pipeline(spec, algorithm, params)
+    pipeline.fit(feature_table(spec.features, rows), labels_of(spec, rows))
+    return Refit(pipeline, algorithm, params, {})
+
+
+def _again(spec: ModelSpec, rt: Runtime, record: VersionRecord, prepared: PreparedData) -> Refit:
+    return _fitted(spec, record.algorithm, record.params, prepared)
+
+
+def _learnt_on(spec: ModelSpec, rt: Runtime, record: VersionRecord, prepared: PreparedData) -> Refit:
+    """From the version that it learnt on from: its file lies in the registry under its digest."""
+    import pandas as pd
+
+    from include.lifecycle.training.incremental import learn_on
+
+    learnt = learn_on(spec, rt, int(record.training["base_version"]), pd.read_parquet(prepared.train))
+    return Refit(learnt.pipeline, learnt.algorithm, learnt.params, {})
+
+
+def _called(spec: ModelSpec, rt: Runtime, record: VersionRecord, prepared: PreparedData) -> Refit:
+    """By the model's own function as it is today; its source's digest is compared."""
+    from include.lifecycle.training.champion import training_record
+    from include.lifecycle.training.entry_point import TrainingInput, call_entry_point, source_of
+
+    named, champion = str(spec.training.entry_point), record.order.champion
+    before = training_record(rt, spec.name, champion) if champion is not None else None
+    inputs = TrainingInput(
+        spec=spec,
+        rows=prepared.train,
+        seed=spec.training.seed,
+        threads=spec.training.threads,
+        as_of=record.order.as_of,
+        champion=dict(before["params"]) if before else None,
+    )
+    made = call_entry_point(rt.settings.home, named, inputs)
+    facts = {"entry_point_digest": (record.training.get("entry_point_digest"), source_of(rt.settings.home, named)[1])}
+    return Refit(made.estimator, made.algorithm, dict(made.params), facts)
+
+
+_Way = Callable[[ModelSpec, Runtime, VersionRecord, PreparedData], Refit]
+_WAYS: dict[str, _Way] = {"full": _again, "incremental": _learnt_on, "entry_point": _called}
 
 
 def _tuned(

@@ -60,12 +60,16 @@ def newest_numbered(versions: Iterable[Mapping[str, str]]) -> Mapping[str, str] 
 
 def interface_hash(spec: ModelSpec, feature_code: str | None = None) -> str:
     """Sha256 (hex) over what a caller of the model sees; `feature_code` is the digest of the model's own feature code."""
+    kinds = {"numeric": spec.features.numeric, "categorical": spec.features.categorical}
+    inputs = {"numeric": spec.features.inputs.numeric, "categorical": spec.features.inputs.categorical}
     seen = {
         "task": spec.objective.task,
+        "classes": list(spec.objective.classes),
         "target": spec.data.target,
-        "numeric": sorted(spec.features.numeric),
-        "categorical": sorted(spec.features.categorical),
-    } | ({"feature_code": feature_code} if feature_code else {})
+        "features": {kind: sorted(names) for kind, names in kinds.items()},
+        "inputs": {kind: sorted(names) for kind, names in inputs.items()},
+        "feature_code": feature_code,
+    }
     return _digest(seen)
 
 
