@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["MISSING", "build_pipeline", "feature_table", "labels_of", "predictions_of"]
 
 MISSING = MISSING_CATEGORY  # the category that stands for null; servers put it in themselves
-_TARGETS: dict[str, Literal["binary", "multiclass", "continuous"]] = {
+_TARGETS: dict[str, Literal["binary", "auto", "continuous"]] = {
     "binary_classification": "binary",
-    "multiclass_classification": "multiclass",
+    "multiclass_classification": "auto",  # a fold may hold two of the classes, which "multiclass" cannot encode
     "regression": "continuous",
 }
 

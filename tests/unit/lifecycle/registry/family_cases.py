@@ -34,7 +34,7 @@ CASES = [(task, family) for task, families in ESTIMATORS_OF.items() for family i
 
 def spec_of(task: str, **over: Any) -> ModelSpec:
     """The tests' model `trips` with this task; its target is `late`."""
-    return make_spec(objective=OBJECTIVES[task], **over)
+    return make_spec(**({"objective": OBJECTIVES[task]} | over))
 
 
 def trips(task: str, rows: int, seed: int = 0) -> pd.DataFrame:
