@@ -8,10 +8,12 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from sqlalchemy import select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, SourceUnavailableError
+from include.lifecycle.ledger import Ledger
 from include.lifecycle.monitoring.profile import read_profile
 from include.lifecycle.registry import registration
 from include.lifecycle.registry.artefacts import materialise_profile, materialise_version
@@ -91,32 +93,72 @@ def test_a_second_try_finds_the_version_and_changes_nothing(lab: Lab) -> None:
     assert [row["phase"] for row in lab.rt.ledger.read(lab.spec.name, kind="training")] == ["done", "intended"]
 
 
-@pytest.mark.parametrize("step", ["write_served", "finish_requests", "ensure_version", "upload", "complete"])
-def test_a_kill_at_any_step_ends_in_one_version(lab: Lab, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """A kill is an exception that nothing handles, raised after the step took effect."""
+WRITES = {
+    MlflowClient: (
+        "create_logged_model",
+        "log_model_artifacts",
+        "log_model_artifact",
+        "create_registered_model",
+        "create_model_version",
+        "log_batch",
+        "finalize_logged_model",
+        "set_model_version_tag",
+        "set_registered_model_alias",
+    ),
+    Ledger: ("write",),
+    registration: ("open_candidate", "finish_requests"),
+}
+
+
+def test_a_kill_after_any_call_ends_in_one_version(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill is an exception that nothing handles, raised after the k-th call that changes something took effect, for every k."""
 
     class KilledError(BaseException):
         pass
 
-    owner = registration if hasattr(registration, step) else registration.Registry
-    real = getattr(owner, step)
+    def counted(real):
+        def call(*arguments, **named):
+            answer = real(*arguments, **named)
+            calls.append(real.__name__)
+            if len(calls) == deadly:
+                raise KilledError
+            return answer
 
-    def killed(*arguments, **named):
-        real(*arguments, **named)
-        raise KilledError
+        return call
 
-    prepared = lab.prepare(train_days=30, per_day=60)
-    trained = lab.fit(prepared)
+    prepared = lab.prepare(train_days=20, holdout_days=10, per_day=60)
+    trained = lab.fit(prepared, "logistic_regression")
     evaluation = lab.evaluate(prepared, trained)
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, step, killed)
-        with pytest.raises(KilledError):
-            lab.register(prepared, trained, evaluation)
-    registered = lab.register(prepared, trained, evaluation)
-    assert [int(entry.version) for entry in versions_of(lab.rt, lab.spec.name)] == [1] == [registered.version]
-    assert materialise_version(lab.rt, lab.spec.name, 1)[1] == registered.manifest_digest
+    lab.register(prepared, trained, evaluation)
+    promote(lab.rt, lab.spec.name, 1, reason="a test", key=f"{lab.spec.name}:1", actor="test")
+    deadly, killed = 1, True
+    while killed:
+        lab.run_id, calls = f"manual__killed_{deadly}", []
+        with monkeypatch.context() as patch:
+            for owner, names in WRITES.items():
+                for name in names:
+                    patch.setattr(owner, name, counted(getattr(owner, name)))
+            try:
+                lab.register(prepared, trained, evaluation)
+                killed = False
+            except KilledError:
+                registered = lab.register(prepared, trained, evaluation)
+                assert registered.version == deadly + 1, calls
+                assert aliases_of(lab.rt, lab.spec.name) == {"champion": 1, "challenger": registered.version}, calls
+        deadly += 1
+    assert deadly > 20, "it counted the calls"
+    entries = versions_of(lab.rt, lab.spec.name)
+    assert [int(entry.version) for entry in entries] == list(range(1, deadly + 1))
+    assert [entry.tags["semver"] for entry in entries] == [f"1.0.{patch}" for patch in range(deadly)]
+    assert all({"manifest_digest", "files_digest"} <= set(entry.tags) for entry in entries)
+    with transaction(lab.rt.engine) as connection:
+        rows = connection.execute(select(candidates.c.version).where(candidates.c.model == lab.spec.name)).scalars().all()
+    assert sorted(rows) == list(range(1, deadly + 1))
+    phases = [(row["run_id"], row["phase"]) for row in lab.rt.ledger.read(lab.spec.name, kind="training", limit=1000)]
+    assert len(phases) == len(set(phases)) == 2 * deadly
     experiment = registry_client(lab.rt).get_experiment_by_name(f"modelops/{lab.spec.name}").experiment_id
-    assert len(registry_client(lab.rt).search_logged_models([experiment])) == 1
+    assert len(registry_client(lab.rt).search_logged_models([experiment])) == deadly
+    assert materialise_version(lab.rt, lab.spec.name, deadly)
 
 
 def test_a_model_that_does_not_convert_is_served_by_scikit_learn(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
