@@ -16,6 +16,8 @@ from include.lifecycle.errors import SettingsError
 from include.lifecycle.units import format_duration, parse_duration
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_DATA = ("MODELOPS_TRAINING_DATA", "MODELOPS_SNAPSHOT_REMOTE", "MODELOPS_S3_CREDENTIALS")  # the first three hold paths
+_DATA += ("MODELOPS_S3_ENDPOINT", "MODELOPS_S3_REGION", "MODELOPS_S3_PROFILE")
 _TIMEOUT, _ATTEMPT = "MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"
 _NEW_ROWS = "MODELOPS_NEW_ROWS_POLL"
 _SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=1)  # Envoy counts milliseconds, and 0 means "wait for ever"
@@ -106,7 +108,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         s3_endpoint=_endpoint(env.get("MODELOPS_S3_ENDPOINT")),
         s3_region=env.get("MODELOPS_S3_REGION") or None,
         s3_profile=env.get("MODELOPS_S3_PROFILE") or None,
-        s3_credentials=Path(env["MODELOPS_S3_CREDENTIALS"]) if env.get("MODELOPS_S3_CREDENTIALS") else None,
+        s3_credentials=Path(env["MODELOPS_S3_CREDENTIALS"]).absolute() if env.get("MODELOPS_S3_CREDENTIALS") else None,
         passfile=Path(passfile) if passfile else None,
         clock_file=Path(clock_file) if clock_file else None,
         overlay=Path(overlay) if overlay else None,
@@ -124,6 +126,18 @@ def gateway_timeouts(local: Path) -> dict[str, str]:
     exported = {name: os.environ[name] for name in (_TIMEOUT, _ATTEMPT) if name in os.environ}
     found = load_settings(exported | {"MODELOPS_LOCAL": str(local)})
     return {_TIMEOUT: format_duration(found.gateway_timeout), _ATTEMPT: format_duration(found.gateway_attempt_timeout)}
+
+
+def data_settings(local: Path) -> dict[str, str]:
+    """Settings of data and snapshots, by variable, of the stack in `local`: what is exported or kept in `modelops.env`.
+
+    Paths are made absolute: the stack's processes run elsewhere.
+    """
+    known = {**_read_env_file(local / "modelops.env"), **os.environ}
+    given = {name: known[name] for name in _DATA if known.get(name)}
+    found = load_settings(given | {"MODELOPS_LOCAL": str(local)})
+    spelled = dict(zip(_DATA, (",".join(found.training_data), found.snapshot_remote, str(found.s3_credentials)), strict=False))
+    return given | {name: spelled[name] for name in given if name in spelled}
 
 
 def _timeouts(env: Mapping[str, str]) -> tuple[timedelta, timedelta]:

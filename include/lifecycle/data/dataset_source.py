@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow.dataset
 
 TABLE = "dataset"
-_MEMORY = "512MB"  # of DuckDB's sort; beyond it, it spills to a temporary folder
+_MEMORY = "256MB"  # of DuckDB's sort; beyond it, it spills to a temporary folder
 _READ_AHEAD = 2  # batches and files; pyarrow's default of 16 batches would hold a gigabyte
 _REFUSED = re.compile(r"ACCESS_DENIED|NO_SUCH|INVALID|NOT_FOUND|SIGNATURE|403|404")
 _GLOB = re.compile(r"[*?\[]")

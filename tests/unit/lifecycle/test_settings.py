@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.lifecycle.errors import SettingsError
-from include.settings import PROJECT_ROOT, load_settings
+from include.settings import PROJECT_ROOT, data_settings, load_settings
 
 
 def test_defaults_lie_below_the_project(tmp_path):
@@ -67,3 +67,37 @@ def test_an_attempt_is_not_longer_than_its_request(tmp_path, given, got, most):
     env = {f"MODELOPS_GATEWAY_{name}": text for name, text in given.items()}
     with pytest.raises(SettingsError, match=f"^MODELOPS_GATEWAY_ATTEMPT_TIMEOUT={got}; allowed: at most .*, which is {most}$"):
         load_settings({"MODELOPS_LOCAL": str(tmp_path)} | env)
+
+
+def test_settings_of_data_reach_the_stacks_processes_as_absolute_paths(tmp_path, monkeypatch):
+    (tmp_path / "modelops.env").write_text("MODELOPS_S3_ENDPOINT=http://127.0.0.1:9000\nMODELOPS_S3_REGION=old\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MODELOPS_TRAINING_DATA", "new, s3://lake/new/")
+    monkeypatch.setenv("MODELOPS_S3_REGION", "eu-1")
+    monkeypatch.setenv("MODELOPS_S3_CREDENTIALS", "keys")
+    assert data_settings(tmp_path) == {
+        "MODELOPS_TRAINING_DATA": f"{tmp_path}/new,s3://lake/new",
+        "MODELOPS_S3_CREDENTIALS": f"{tmp_path}/keys",
+        "MODELOPS_S3_ENDPOINT": "http://127.0.0.1:9000",
+        "MODELOPS_S3_REGION": "eu-1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SNAPSHOT_REMOTE", "s3://"),
+        ("SNAPSHOT_REMOTE", "ftp://x/y"),
+        ("TRAINING_DATA", "a, gs://b"),
+        ("S3_ENDPOINT", "minio:9000"),
+    ],
+)
+def test_places_that_cannot_be_used_are_named(name, value):
+    with pytest.raises(SettingsError, match=f"MODELOPS_{name}="):
+        load_settings({f"MODELOPS_{name}": value})
+
+
+def test_snapshots_and_given_data_lie_in_the_storage_unless_said_otherwise(tmp_path):
+    found = load_settings({"MODELOPS_STORAGE": str(tmp_path)})
+    assert (found.snapshot_remote, found.training_data) == (f"{tmp_path}/snapshot-remote", (f"{tmp_path}/incoming",))
+    assert load_settings({"MODELOPS_SNAPSHOT_REMOTE": "s3://bucket/x/"}).snapshot_remote == "s3://bucket/x"
