@@ -53,7 +53,7 @@ def validate_data(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: Fetche
     verdict = verdict_of(findings, table.rows, bad.counts)
     result = _write(spec, rt, run, fetched, table, bad, findings, verdict)
     if verdict.failed or (verdict.outcome is Outcome.INCONCLUSIVE and spec.data.on_inconclusive == "refuse"):
-        raise DataInvalidError(f"model {spec.name}, query {spec.data.query}: {verdict.reason}. Report: {result.report}")
+        raise DataInvalidError(f"model {spec.name}, {spec.data.source}: {verdict.reason}. Report: {result.report}")
     if profile is not None:
         keep_profile(rt, run, profile)
     return result
