@@ -30,6 +30,7 @@ from include.lifecycle.commands import (
     retraining,
     schema,
     should_retrain,
+    simulate,
     train,
     versions,
 )
@@ -58,6 +59,7 @@ COMMANDS = (
     card,
     backup,
     release,
+    simulate,
 )
 
 

@@ -1,0 +1,110 @@
+"""The signals in memory: opened, kept and resolved by the rules of monitoring/signals.py, and what was trained for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from include.lifecycle.decisions.facts import AGE
+from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView
+from include.lifecycle.monitoring.signals import OF_A_VERSION, Standing
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.training.permission import month_of
+
+
+@dataclass
+class Book:
+    """Open signals by cause, trainings so far, and which causes of which version were trained for at what effect."""
+
+    spec: ModelSpec
+    opened: dict[str, SignalView] = field(default_factory=dict)
+    spent: dict[tuple[str, int | None], float] = field(default_factory=dict)
+    requests: list[datetime] = field(default_factory=list)
+    trainings: list[datetime] = field(default_factory=list)
+    fruitless: int = 0
+    _next: int = 1
+
+    def refresh(self, version: int, found: Sequence[Standing]) -> list[tuple[str, str, str]]:
+        """Bring the signals up to what `version` shows; (opened or resolved, cause, reason) for each change."""
+        changes = []
+        by_cause = {standing.cause: standing for standing in found}
+        for cause, view in list(self.opened.items()):
+            if reason := self._ending(view, version, by_cause.get(cause)):
+                del self.opened[cause]
+                changes.append(("resolved", cause, reason))
+        for standing in found:
+            failure = standing.newest_failure
+            if standing.failing and failure is not None:
+                known = self.opened.get(standing.cause)
+                self.opened[standing.cause] = self._view(standing, version, known.id if known else self._number())
+                if known is None:
+                    changes.append(("opened", standing.cause, failure.reason))
+        return changes
+
+    def look_at_age(self, version: int, age: timedelta) -> list[tuple[str, str, str]]:
+        """Open or resolve the signal that the champion is older than `retraining.max_age`."""
+        allowed = self.spec.retraining.max_age
+        if age <= allowed:
+            return [("resolved", AGE, "the champion is young enough")] if self.opened.pop(AGE, None) else []
+        fresh = AGE not in self.opened
+        number = self._number() if fresh else self.opened[AGE].id
+        reason = f"version {version} is {age / timedelta(days=1):.1f}d old"
+        view = SignalView(id=number, kind="age", cause=AGE, effect=age / allowed, severity="act", version=version, reason=reason)
+        self.opened[AGE] = view
+        return [("opened", AGE, reason)] if fresh else []
+
+    def accept(self, ids: Sequence[int], at: datetime) -> None:
+        """A training was requested for these signals: their causes are spent at their present effect."""
+        for cause, view in list(self.opened.items()):
+            if view.id in ids:
+                self.spent[cause, view.version] = view.effect
+                del self.opened[cause]
+        self.requests.append(at)
+
+    def ended(self, *, promoted: bool, for_signal: bool) -> None:
+        """A training is over; only those for signals count as fruitless."""
+        if promoted:
+            self.fruitless = 0
+        elif for_signal:
+            self.fruitless += 1
+
+    def state(self, champion: int, now: datetime) -> RetrainingState:
+        """What the policy asks of the past."""
+        first, last = month_of(now)
+        views = self.opened.values()
+        spent = {view.cause: self.spent[view.cause, view.version] for view in views if (view.cause, view.version) in self.spent}
+        return RetrainingState(
+            last_request_at=max(self.requests, default=None),
+            trainings_this_month=sum(first <= at < last for at in self.trainings),
+            fruitless=self.fruitless,
+            spent=spent,
+            champion=champion,
+        )
+
+    def _ending(self, view: SignalView, version: int, standing: Standing | None) -> str | None:
+        if view.kind in OF_A_VERSION and view.version != version:
+            return f"version {version} took over from version {view.version}"
+        wanted = self.spec.retraining.confirm.windows
+        healthy = standing is not None and not standing.failing and standing.windows_failed < wanted
+        return "the newest window is healthy again" if healthy else None
+
+    def _view(self, standing: Standing, version: int, number: int) -> SignalView:
+        failure = standing.newest_failure
+        evidence = failure.evidence if failure else {}
+        seconds = float(standing.evidence().get("spanning_seconds", 0.0))
+        return SignalView(
+            id=number,
+            kind=standing.kind,
+            cause=standing.cause,
+            effect=float(evidence.get("effect", 0.0)),
+            severity=str(evidence.get("severity", "warn")),
+            version=version,
+            windows_failed=standing.windows_failed,
+            spanning=timedelta(seconds=seconds),
+            reason=failure.reason if failure else "",
+        )
+
+    def _number(self) -> int:
+        self._next += 1
+        return self._next - 1
