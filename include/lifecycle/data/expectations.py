@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from include.lifecycle.data.expectation_names import INTERNAL, name_and_arguments, problems_of
 from include.lifecycle.data.findings import SHOWN, Finding, plain
 from include.lifecycle.data.quarantine import BadRows
-from include.lifecycle.data.table_file import Mask, TableFile
+from include.lifecycle.data.table_file import TableFile
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome
@@ -87,7 +88,8 @@ def _by_type(name: str) -> type[Expectation]:
     import great_expectations.expectations as module
 
     classes = (getattr(module, word) for word in dir(module) if word.startswith("Expect"))
-    return next(cls for cls in classes if getattr(cls, "expectation_type", None) == name)
+    found: type[Expectation] = next(cls for cls in classes if getattr(cls, "expectation_type", None) == name)
+    return found
 
 
 def _columns_of(expectation: Expectation, names: list[str]) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ def _stand_in(names: list[str], rows: int) -> pd.DataFrame:
     return pd.DataFrame(np.zeros((rows, len(names)), dtype=np.int8), columns=names)
 
 
-def _run(expectations: list[Expectation], frame: pd.DataFrame) -> Iterator[tuple[Finding, Mask]]:
+def _run(expectations: list[Expectation], frame: pd.DataFrame) -> Iterator[tuple[Finding, NDArray[np.int64]]]:
     """Each expectation's Finding, and the positions of the rows that it leaves unmet while it holds."""
     import great_expectations as gx
 

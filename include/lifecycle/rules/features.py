@@ -39,10 +39,8 @@ def _inputs_belong_to_a_transformer(view: View) -> Found:
             yield ("features", "inputs"), "without features.transformer the features themselves are read; leave inputs out"
         return
     if not inputs:
-        yield (
-            ("features", "inputs"),
-            "no input is named; list the columns that the transformer reads under numeric or categorical",
-        )
+        told = "its inputs are not named; list the columns that it reads in features.inputs, under numeric or categorical"
+        yield ("features", "transformer"), told
     seen: set[str] = set()
     for path, name in inputs:
         if name in seen:
