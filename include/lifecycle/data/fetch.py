@@ -63,7 +63,7 @@ def fetch_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrd
     folder = run.folder(rt.storage)
     with whole_folder(folder) as temporary:
         # columns that a feature store joins by are protected after the join
-        early = protection.without({view.entity for view in spec.features.store})
+        early = protection.without({view.entity for view in store.views})
         notes = _write(spec, rows, sample, tally, temporary / DATA_FILE, order, early)
         if store.views:
             (temporary / DATA_FILE).rename(temporary / "rows.parquet")
