@@ -10,7 +10,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -105,7 +105,7 @@ def call_entry_point(home: Path, entry_point: str, inputs: TrainingInput) -> Tra
         raise EntryPointError(f"training.entry_point {entry_point} failed: {type(problem).__name__}: {problem}") from problem
     bundle = returned if isinstance(returned, TrainedBundle) else TrainedBundle(returned)
     _check(inputs, entry_point, bundle)
-    return bundle
+    return replace(bundle, estimator=_as_pipeline(bundle.estimator))
 
 
 def _function(home: Path, entry_point: str) -> TrainingFunction:
@@ -123,6 +123,13 @@ def _function(home: Path, entry_point: str) -> TrainingFunction:
         _log.exception("training.entry_point %s cannot be imported", entry_point)
         raise EntryPointError(f"training.entry_point {entry_point}: {type(problem).__name__}: {problem}") from problem
     return function
+
+
+def _as_pipeline(estimator: Any) -> Any:
+    """A pipeline, as every model is after training: registration and export look at its last step."""
+    from sklearn.pipeline import Pipeline
+
+    return estimator if isinstance(estimator, Pipeline) else Pipeline([("model", estimator)])
 
 
 def _check(inputs: TrainingInput, entry_point: str, bundle: TrainedBundle) -> None:
