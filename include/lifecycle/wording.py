@@ -11,7 +11,12 @@ from include.lifecycle.decisions.schedule import schedule_in_words
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration as length
 
-LOWER_IS_BETTER = {"brier_score", "log_loss", "rmse", "mae"}
+LOWER_IS_BETTER = {"brier_score", "log_loss", "rmse", "mae", "median_absolute_error", "mape"}
+_GAPS = {
+    "binary_classification": "its mean prediction is off the observed rate by more than {0:g}",
+    "multiclass_classification": "a class's mean probability is off its observed share by more than {0:g}",
+    "regression": "its mean prediction is off the mean outcome by more than {0:g} standard deviations of the outcome",
+}
 
 
 def in_words(spec: ModelSpec) -> list[tuple[str, str]]:
@@ -79,10 +84,16 @@ def _monitoring(spec: ModelSpec) -> str:
         f"Looked at {watched.schedule}, in windows of {length(watched.window)}; fewer than {watched.minimum_rows:,} "
         f"predictions or {watched.minimum_labels:,} final labels say nothing. Drift is watched on {len(spec.watched)} of "
         f"{len(spec.features.all)} features, and counts above a distance of {watched.drift.minimum_effect:g} and above the "
-        f"column's own noise. The model decays when it lost {performance.act:.0%} of its skill (a warning comes from "
-        f"{performance.warn:.0%}), or when its mean prediction is off the observed rate by more than "
-        f"{performance.calibration_gap:g}."
+        f"column's own noise. The model decays when {_lost(spec)} (a warning comes from {performance.warn:.0%}), or when "
+        f"{_GAPS[spec.objective.task].format(performance.calibration_gap)}."
     )
+
+
+def _lost(spec: ModelSpec) -> str:
+    share = f"{spec.monitoring.performance.act:.0%}"
+    if spec.objective.metric in ("rmse", "mae", "median_absolute_error", "mape"):
+        return f"its {spec.objective.metric} grew by {share}"
+    return f"it lost {share} of its skill"
 
 
 def _retraining(spec: ModelSpec) -> str:
@@ -152,7 +163,8 @@ def _person(spec: ModelSpec) -> str:
 def _retirement(spec: ModelSpec) -> str:
     kept = spec.retention
     return (
-        f"A version is archived {length(kept.retire_after)} after it lost its last alias: its server goes, its served copy too "
-        f"unless it is one of the newest {kept.keep_versions}, its files stay in the registry. Predictions are kept for "
-        f"{length(kept.keep_predictions)}."
+        f"A version is archived {length(kept.retire_after)} after it lost its last alias: its server goes, its files too "
+        f"unless it is one of the newest {kept.keep_versions}, one of the last {kept.keep_known_good} good champions, the anchor "
+        f"or pinned; in the registry its model files {'stay' if kept.artifacts == 'keep' else 'go as well'}, its metadata stays. "
+        f"Predictions are kept for {length(kept.keep_predictions)}."
     )

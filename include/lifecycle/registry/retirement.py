@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from include.lifecycle.rollout.targets.base import Target
 
 # What takes space; MLmodel, signature, record, evaluation, card, profile, golden requests and all digests stay.
-_MODEL_FILES = ("model.skops", "serving/model.onnx", "serving/model.skops", "exports/model.int8.onnx")
+_MODEL_FILES = ("model.skops", "training/model.skops", "serving/model.onnx", "serving/model.skops", "exports/model.int8.onnx")
 
 
 def retire_versions(spec: ModelSpec, rt: Runtime, run: RunContext, *, target: Target | None = None) -> Retirement:
@@ -137,7 +137,7 @@ def _remove_stored(rt: Runtime, model: str, version: int) -> None:
         identity = str(client.get_model_version(model, str(version)).source).removeprefix("models:/")
         place = client.get_logged_model(identity).artifact_location
         repository = get_artifact_repository(place, tracking_uri=rt.settings.mlflow_url)
-        for folder in (None, "serving", "exports"):
+        for folder in (None, "training", "serving", "exports"):
             present = {item.path for item in repository.list_artifacts(folder)}
             for path in sorted(present & set(_MODEL_FILES)):
                 repository.delete_artifacts(path)
