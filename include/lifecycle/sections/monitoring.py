@@ -28,12 +28,15 @@ class DriftSection(Section):
 
 
 class PerformanceSection(Section):
-    """Ladder on the relative loss of skill (bound of its interval), as fractions."""
+    """Ladder on the relative loss of skill, or relative growth of a regression's error (bound of its interval), as fractions."""
 
     warn: Share = Field(description="fraction of skill lost that warns")
     act: Share = Field(description="fraction of skill lost that is decay")
     concept: Share = Field(description="fraction of skill lost that is called concept drift")
-    calibration_gap: Share = Field(description="|mean prediction - observed rate| that is decay")
+    calibration_gap: Share = Field(
+        description="|mean prediction - mean outcome| that is decay: as a rate (multiclass: of any class), for a regression in "
+        "standard deviations of the target"
+    )
 
 
 class MonitoringSection(Section):

@@ -38,15 +38,14 @@ SEVERAL_TOLD = [
     "churn.yaml:12:13: data.max_rows: got '1000'; allowed: a whole number",
     "churn.yaml:14:27: features.numeric[1]: 'customer' is data.key and cannot be a feature",
     "churn.yaml:14:58: features.categorical[1]: 'age' is a feature already, in features.numeric",
-    "churn.yaml:14:64: features.window: unknown key here; did you mean data.window or monitoring.window?",
-    "churn.yaml:15:1: objective.floor: missing, and it is required (a version on the wrong side of this value of the metric is "
-    "never rolled out; none: no floor is wanted)",
+    "churn.yaml:14:64: features.window: unknown key here; did you mean data.window or monitoring.window or retraining.window?",
+    "churn.yaml:15:1: objective.floor: missing, and it is required (a version on the wrong side of this value of the metric "
+    "(below a score, above an error) is never rolled out; none: no floor is wanted)",
     "churn.yaml:15:50: objective.metric: 'rmse' does not measure binary_classification; allowed: accuracy, average_precision, "
     "brier_score, f1, log_loss, roc_auc",
     "churn.yaml:16:42: training.workers: got 0; allowed: at least 1",
-    "churn.yaml:16:58: training.estimators[0]: 'lightgbm' is not available yet; allowed now: logistic_regression, random_forest, "
-    "hist_gradient_boosting",
-    "churn.yaml:16:68: training.estimators[1]: got 'foo'; allowed: logistic_regression, random_forest, hist_gradient_boosting",
+    "churn.yaml:16:68: training.estimators[1]: got 'foo'; allowed: logistic_regression, random_forest, hist_gradient_boosting, "
+    "lightgbm, linear_regression",
     "churn.yaml:17:44: retraining.confirm.windows: got 7; it must not be above retraining.confirm.of, 5",
     "churn.yaml:18:1: risk: duplicate key; it stands in line 4 already",
 ]
@@ -115,6 +114,29 @@ WRONG = [
     (
         "evaluation: {fairness: {attributes: [left]}}",
         "evaluation.fairness.attributes[0]: 'left' is data.target and forms no groups",
+    ),
+    (
+        "evaluation: {fairness: {intersections: [[plan, left]]}}",
+        "evaluation.fairness.intersections[0][1]: 'left' is data.target and forms no groups",
+    ),
+    (
+        "evaluation: {floors: {acuracy: 0.8}}",
+        "evaluation.floors.acuracy: 'acuracy' is no metric of binary_classification; did you mean 'accuracy'?",
+    ),
+    ("evaluation: {entity: plan}", "evaluation.entity: is read only when evaluation.resample_by is entity"),
+    (
+        "evaluation: {business: {expression: age, function: 'a:b', floor: 1}}",
+        "evaluation.business.function: stands beside evaluation.business.expression; one of both is allowed",
+    ),
+    ("evaluation: {business: {expression: age}}", "evaluation.business: asks for nothing; set floor, margin or both"),
+    ("evaluation: {business: {margin: 1}}", "evaluation.business.margin: needs evaluation.business.expression or .function"),
+    (
+        "evaluation: {business: {function: nocolon, floor: 1}}",
+        "evaluation.business.function: got 'nocolon'; it is module:function",
+    ),
+    (
+        "evaluation: {slices: [{name: a1, where: age > 1}, {name: a1, where: age > 2}]}",
+        "evaluation.slices: 2 slices are called 'a1'; names must differ",
     ),
     (
         "monitoring: {performance: {warn: 0.5}}",
