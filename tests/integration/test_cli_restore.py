@@ -13,6 +13,7 @@ from include.lifecycle.data.snapshot import snapshot_data
 from include.lifecycle.registry.client import registry_client
 from include.lifecycle.results import FetchedData
 from tests.integration.registry_lab import Lab, lab_spec
+from tests.integration.s3_server import BUCKET, s3_server
 
 pytestmark = pytest.mark.integration
 
@@ -20,7 +21,10 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def lab(make_runtime, mlflow_server) -> Lab:
     """A model with version 1, trained from a file that is a snapshot; its stage folders are gone."""
-    built = Lab(make_runtime(MODELOPS_MLFLOW_URL=mlflow_server), lab_spec(f"flights_{uuid4().hex[:8]}"))
+    return train_version(Lab(make_runtime(MODELOPS_MLFLOW_URL=mlflow_server), lab_spec(f"flights_{uuid4().hex[:8]}")))
+
+
+def train_version(built: Lab) -> Lab:
     prepared = built.prepare(train_days=20, holdout_days=10)
     fetched = FetchedData(path=prepared.train, rows=2000, rows_in_window=2000, columns=[], seconds=0)
     snapshot = snapshot_data(built.spec, built.rt, built.run("snapshot_data"), fetched)
@@ -57,6 +61,21 @@ def test_the_very_bytes_come_back(lab: Lab, tmp_path: Path, capsys, monkeypatch)
     assert "mine exists already" in refused(lab, capsys, tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "mine"
     assert "exists already" in refused(lab, capsys, tmp_path / "deep")
+
+
+def test_the_very_bytes_come_back_from_s3(make_runtime, mlflow_server, tmp_path: Path, capsys) -> None:
+    with s3_server(tmp_path) as s3:
+        remote = {"MODELOPS_SNAPSHOT_REMOTE": f"s3://{BUCKET}/models"} | s3.environment
+        lab = train_version(Lab(make_runtime(MODELOPS_MLFLOW_URL=mlflow_server, **remote), lab_spec(f"s3_{uuid4().hex[:8]}")))
+        assert not lab.rt.storage.snapshot_remote.exists()
+        assert len(s3.objects()) == 1
+        to = tmp_path / "back.parquet"
+        assert main(["restore", lab.spec.name, "1", "--to", str(to)], settings=lab.rt.settings) == 0
+        learnt_from = lab.run("prepare_data").folder(lab.rt.storage) / "train.parquet"
+        assert to.read_bytes() == learnt_from.read_bytes()
+        to.unlink()
+        capsys.readouterr()
+    assert "S3 does not answer" in refused(lab, capsys, to)
 
 
 def test_what_is_not_there_is_named(lab: Lab, tmp_path: Path, capsys) -> None:
