@@ -121,7 +121,8 @@ WRONG = [
     ),
     (
         "evaluation: {floors: {acuracy: 0.8}}",
-        "evaluation.floors.acuracy: 'acuracy' is no metric of binary_classification; did you mean 'accuracy'?",
+        "evaluation.floors.acuracy: 'acuracy' is no metric of binary_classification; did you mean 'accuracy'?; allowed: "
+        "roc_auc, average_precision, brier_score, log_loss, accuracy, precision, recall, f1, calibration_error",
     ),
     ("evaluation: {entity: plan}", "evaluation.entity: is read only when evaluation.resample_by is entity"),
     (

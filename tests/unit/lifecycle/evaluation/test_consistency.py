@@ -117,7 +117,7 @@ def importance(pipeline) -> Importance:
 
 def test_importance_finds_what_matters(pipeline) -> None:
     found = importance(pipeline)
-    assert [one.feature for one in found.features][0] == "wind"
+    assert next(one.feature for one in found.features) == "wind"
     first = found.features[0]
     assert first.lower is not None
     assert first.lower > 0.1
