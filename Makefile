@@ -10,7 +10,7 @@ LOCAL ?= $(or $(MODELOPS_LOCAL),$(CURDIR)/.local)
 PY := $(CURDIR)/.venv/bin/python
 STACK := $(PY) -m include.stack
 
-.PHONY: help install run up status stop logs reset lint types test-unit loop test scenarios
+.PHONY: help install run up status stop logs reset lint types test-unit loop test scenarios bench
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -53,3 +53,6 @@ test: lint test-unit loop  ## lint, types, tests, and one loop on a stack of its
 
 scenarios: install  ## every other story, each on a stack of its own
 	@$(PY) -m pytest tests/scenarios -m scenario
+
+bench: install  ## measure the stated claims (CLAIM="fetch tuning" for some, ARGS=--tiny for small sizes); about a quarter of an hour
+	@$(PY) -m benchmarks $(CLAIM) $(ARGS)

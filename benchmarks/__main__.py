@@ -1,4 +1,4 @@
-"""`python -m benchmarks [CLAIM ...]`: run the claims, print a table, write one JSON file each. Exit code 1 when a bar is missed."""
+"""`python -m benchmarks [CLAIM ...]`: run the claims, print a table, write a JSON file each. Exit code 1: a bar is missed."""
 
 from __future__ import annotations
 

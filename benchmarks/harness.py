@@ -1,4 +1,4 @@
-"""How a claim is measured: fresh processes, interleaved repetitions, medians, one JSON file a claim, and the machine beside it."""
+"""How a claim is measured: fresh processes, interleaved repetitions, medians, a JSON file each, and the machine beside it."""
 
 from __future__ import annotations
 

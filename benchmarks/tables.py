@@ -32,7 +32,7 @@ def create_statement(rows: int, columns: int) -> str:
     parts += [f"'v' || (random() * 20)::int AS {name}" for name in categorical]
     signal = f"coalesce({numeric[0]}, 50) + coalesce({numeric[1]}, 50)"
     return (
-        "SELECT setseed(0.5); CREATE TABLE wide AS SELECT *, "  # noqa: S608 - numbers and names of this file
+        "SELECT setseed(0.5); CREATE TABLE wide AS SELECT *, "
         f"(random() * 60 + 70 < {signal})::int AS target FROM (SELECT i AS id, "
         f"timestamptz '{START.isoformat()}' + i * interval '1 second' * ({DAYS * 86400.0} / {rows}) AS at, {', '.join(parts)} "
         f"FROM generate_series(0, {rows} - 1) AS i) AS made"

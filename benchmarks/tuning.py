@@ -1,4 +1,4 @@
-"""Tuning with two workers against one, one native thread each: trials per minute of the very function that the Dag's task calls."""
+"""Tuning with two workers against one, one native thread each: trials per minute of the function that the Dag's task calls."""
 
 from __future__ import annotations
 
