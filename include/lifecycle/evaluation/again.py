@@ -70,9 +70,9 @@ def _order_of(spec: ModelSpec, rt: Runtime, version: int) -> TrainingOrder:
             source=tags["source"],
             reason=tags["reason"],
             cause=json.loads(tags["cause"]),
-            as_of=tags["registered_at"],  # type: ignore[arg-type]  # pydantic reads the text
-            window_start=tags["window_start"],  # type: ignore[arg-type]
-            window_end=tags["window_end"],  # type: ignore[arg-type]
+            as_of=tags["registered_at"],
+            window_start=tags["window_start"],
+            window_end=tags["window_end"],
         )
     except (KeyError, ValueError) as problem:
         raise ArtefactDigestError(f"version {version} of {spec.name} does not tell why it was trained: {problem!r}") from problem

@@ -42,8 +42,10 @@ def drift_gate(spec: ModelSpec, train: pd.DataFrame, holdout: pd.DataFrame) -> l
     if drawn.disjoint < FEWEST_WINDOWS:
         why = f"training spans {drawn.disjoint:.1f} windows of the hold-out's length; a null needs {FEWEST_WINDOWS}"
         return [too_few(DRIFT, why, evidence)]
-    level = rules.level / max(1, len(spec.watched))
-    columns = {name: _column(spec, name, reference[name], holdout[name], drawn, level) for name in spec.watched}
+    ignored = {name for name, column in spec.columns.items() if column.drift == "ignore"}
+    watched = [name for name in spec.features.read if name not in ignored]
+    level = rules.level / max(1, len(watched))
+    columns = {name: _column(spec, name, reference[name], holdout[name], drawn, level) for name in watched}
     drifted = {name: told for name, told in columns.items() if told["drifted"]}
     evidence |= {"columns": columns, "windows": round(drawn.disjoint, 2)}
     if not drifted:
@@ -68,7 +70,7 @@ def _seconds(spec: ModelSpec, rows: pd.DataFrame) -> Floats:
 def _column(
     spec: ModelSpec, name: str, train: pd.Series, holdout: pd.Series, drawn: DrawnWindows, level: float
 ) -> dict[str, Any]:
-    numeric = name in spec.features.numeric
+    numeric = name in spec.features.read_numeric
     method = spec.monitoring.drift.numeric if numeric else spec.monitoring.drift.categorical
     before, now = _numbers(train, holdout) if numeric else _codes(train, holdout)
     distance = _numeric_distance(method) if numeric else _categorical_distance(method, int(max(before.max(), now.max())) + 1)

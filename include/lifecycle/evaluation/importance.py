@@ -63,7 +63,7 @@ class Importance(BaseModel):
 def importance_of(
     spec: ModelSpec, predict: Callable[[pd.DataFrame], Floats], sample: Sample, holdout: pd.DataFrame
 ) -> Importance:
-    """Shuffle each feature `repeats` times on at most `importance.rows` rows; `predict` answers (n,) or (n, k)."""
+    """Shuffle each column that the model reads `repeats` times on at most `importance.rows` rows; `predict` answers (n,) or (n, k)."""
     rules, metric = spec.evaluation.importance, objective_metric(spec)
     chosen = spread_rows(len(holdout), rules.rows)
     rows, part = holdout.iloc[chosen], subset(sample, chosen, 1)
@@ -72,7 +72,7 @@ def importance_of(
     drawn_whole, score = metric.resample(part.y, whole, part.codes, weights), metric.score(part.y, whole)
     random = np.random.default_rng(spec.training.seed)
     found = []
-    for name in spec.features.all:
+    for name in spec.features.read:
         values, drops, drawn = rows[name].to_numpy(), [], []
         for _ in range(rules.repeats):
             shuffled = rows.assign(**{name: _as_column(rows[name], values[random.permutation(len(rows))])})

@@ -18,12 +18,12 @@ from include.lifecycle.statistics.intervals import Codes, Floats
 
 def predicted_classes(p: Floats) -> Floats:
     """Number of the most probable class (n,) of probabilities (n, k)."""
-    return p.argmax(axis=1).astype(np.float64)
+    return np.asarray(p.argmax(axis=1), dtype=np.float64)
 
 
 def one_hot(y: Floats, classes: int) -> Floats:
     """Class numbers (n,) as indicators (n, classes)."""
-    return np.eye(classes)[y.astype(np.intp)]
+    return np.asarray(np.eye(classes)[y.astype(np.intp)])
 
 
 def _confusion(y: Floats, p: Floats) -> Floats:
@@ -71,11 +71,11 @@ def _recall(hits: Floats, false: Floats, missed: Floats) -> Floats:
 
 def _log_loss(y: Floats, p: Floats) -> Floats:
     rows = np.arange(len(y))
-    return -np.log(np.clip(p[rows, y.astype(np.intp)], TINY, 1.0))
+    return np.asarray(-np.log(np.clip(p[rows, y.astype(np.intp)], TINY, 1.0)))
 
 
 def _brier(y: Floats, p: Floats) -> Floats:
-    return ((p - one_hot(y, p.shape[1])) ** 2).sum(axis=1)
+    return np.asarray(((p - one_hot(y, p.shape[1])) ** 2).sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class AreaOneVersusRest(Metric):
         """See Metric.resample; one pass over the sorted rows per class and resample."""
         area = RankMetric("roc_auc", True, roc_area)
         each = [area.resample((y == index).astype(np.float64), p[:, index], codes, weights) for index in range(p.shape[1])]
-        return np.mean(each, axis=0)
+        return np.asarray(np.mean(each, axis=0))
 
 
 _FOUND: tuple[Metric, ...] = (
@@ -106,7 +106,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric
 
 
 def _largest_gap(sums: Floats) -> Floats:
-    return np.abs(ratio(sums[:, :-1], sums[:, -1:])).max(axis=1)
+    return np.asarray(np.abs(ratio(sums[:, :-1], sums[:, -1:])).max(axis=1))
 
 
 def _surplus(y: Floats, p: Floats) -> Floats:

@@ -86,8 +86,8 @@ def _first_half(sample: Sample, seed: int) -> NDArray[np.bool_]:
 
 
 def _features(spec: ModelSpec, rows: pd.DataFrame) -> list[Feature]:
-    numeric = [_binned(name, rows[name].to_numpy(dtype=np.float64), spec) for name in spec.features.numeric]
-    return [*numeric, *(_valued(name, rows[name]) for name in spec.features.categorical)]
+    numeric = [_binned(name, rows[name].to_numpy(dtype=np.float64), spec) for name in spec.features.read_numeric]
+    return [*numeric, *(_valued(name, rows[name]) for name in spec.features.read_categorical)]
 
 
 def _binned(name: str, values: Floats, spec: ModelSpec) -> Feature:

@@ -133,7 +133,7 @@ WRONG = [
     ("evaluation: {business: {margin: 1}}", "evaluation.business.margin: needs evaluation.business.expression or .function"),
     (
         "evaluation: {business: {function: nocolon, floor: 1}}",
-        "evaluation.business.function: got 'nocolon'; it is module:function",
+        "evaluation.business.function: got 'nocolon'; it is module:function, such as features.churn:cost",
     ),
     (
         "evaluation: {slices: [{name: a1, where: age > 1}, {name: a1, where: age > 2}]}",
