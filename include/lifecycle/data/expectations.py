@@ -22,6 +22,7 @@ from include.lifecycle.verdicts import Outcome
 
 if TYPE_CHECKING:
     import pandas as pd
+    from great_expectations.core.batch_definition import BatchDefinition
     from great_expectations.expectations import Expectation
 
 _NULL_CHECKS = ("expect_column_values_to_not_be_null", "expect_column_values_to_be_null")
@@ -59,9 +60,10 @@ def run_expectations(expectations: list[Expectation], table: TableFile, bad: Bad
     for place, expectation in enumerate(expectations):
         places.setdefault(_columns_of(expectation, table.schema.names), []).append(place)
     found: dict[int, Finding] = {}
+    rows_of = _whole_frames()
     for columns, group in places.items():
         frame = table.frame(list(columns), keep) if columns else _stand_in(table.schema.names, int(keep.sum()))
-        for place, (finding, rows) in zip(group, _run([expectations[place] for place in group], frame), strict=True):
+        for place, (finding, rows) in zip(group, _run([expectations[place] for place in group], rows_of, frame), strict=True):
             found[place] = finding
             if rows.size:
                 mask = np.zeros(table.rows, dtype=np.bool_)
@@ -113,18 +115,20 @@ def _stand_in(names: list[str], rows: int) -> pd.DataFrame:
     return pd.DataFrame(np.zeros((rows, len(names)), dtype=np.int8), columns=names)
 
 
-def _run(expectations: list[Expectation], frame: pd.DataFrame) -> Iterator[tuple[Finding, NDArray[np.int64]]]:
-    """Each expectation's Finding, and the positions of the rows that it leaves unmet while it holds."""
+def _whole_frames() -> BatchDefinition[Any]:
+    """Great Expectations in memory, ready to be given tables."""
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    batch = (
-        context.data_sources.add_pandas("stage")
-        .add_dataframe_asset("rows")
-        .add_batch_definition_whole_dataframe("all")
-        .get_batch(batch_parameters={"dataframe": frame})
-    )
+    return context.data_sources.add_pandas("stage").add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+
+
+def _run(
+    expectations: list[Expectation], rows_of: BatchDefinition[Any], frame: pd.DataFrame
+) -> Iterator[tuple[Finding, NDArray[np.int64]]]:
+    """Each expectation's Finding, and the positions of the rows that it leaves unmet while it holds."""
+    batch = rows_of.get_batch(batch_parameters={"dataframe": frame})
     summary = {"result_format": "SUMMARY", "partial_unexpected_count": SHOWN}
     for expectation in expectations:
         result = batch.validate(expectation, result_format=summary).to_json_dict()

@@ -93,6 +93,8 @@ def _target_type(spec: ModelSpec, field: pyarrow.Field, where: str, text_times: 
     if name == spec.data.target and spec.objective.task != "multiclass_classification":
         _require(is_number, name, "target", "numeric or boolean", field, where)
         return pa.int8() if spec.objective.task == "binary_classification" else pa.float64()
+    if name in spec.features.read_numeric and text_times and is_text(kind):
+        return pa.string()  # a source without types: validate_data makes numbers of it, row by row
     if name in spec.features.read_numeric:
         _require(is_number, name, "numeric feature", "numeric or boolean", field, where)
         return pa.float64()
