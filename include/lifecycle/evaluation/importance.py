@@ -63,7 +63,7 @@ class Importance(BaseModel):
 def importance_of(
     spec: ModelSpec, predict: Callable[[pd.DataFrame], Floats], sample: Sample, holdout: pd.DataFrame
 ) -> Importance:
-    """Shuffle each column that the model reads `repeats` times on at most `importance.rows` rows; `predict` answers (n,) or (n, k)."""
+    """Shuffle each column that the model reads, `repeats` times, on `importance.rows` rows; `predict` answers (n,) or (n, k)."""
     rules, metric = spec.evaluation.importance, objective_metric(spec)
     chosen = spread_rows(len(holdout), rules.rows)
     rows, part = holdout.iloc[chosen], subset(sample, chosen, 1)
