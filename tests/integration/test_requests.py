@@ -132,6 +132,17 @@ def test_the_same_run_id_of_another_model_is_left_alone(rt: Runtime):
     assert states(rt) == [("claimed", cron), ("done", cron)]
 
 
+def test_data_that_a_person_gives_waits_with_the_request(rt: Runtime):
+    given = f"{rt.settings.storage}/incoming/june.csv"
+    with pytest.raises(SpecInvalidError, match=r"conf of the run: data: got '/etc/june.csv'; allowed: files below .*/incoming"):
+        confirm(rt, trigger="manual", conf={"data": "/etc/june.csv"})
+    assert states(rt) == []
+    ask(rt, {"cause": "volume:new_rows", "data": "/etc/passwd"})
+    with pytest.raises(TrainingRefusedError):
+        confirm(rt, trigger="manual", conf={"data": given}, retraining={"freeze": ["2013-07-31..2013-08-02"]})
+    assert confirm(rt, "r2").overrides == {"data": given}
+
+
 def test_wrong_conf_changes_nothing(rt: Runtime):
     with pytest.raises(SpecInvalidError, match="unknown key 'reson'; did you mean 'reason'"):
         confirm(rt, trigger="manual", conf={"reson": "x"})

@@ -22,7 +22,8 @@ def fold(spec: ModelSpec, rows: Sequence[RowMapping], wanted: TrainingConf, now:
     """
     leading = min(rows, key=_rank)
     causes = [row["cause"] for row in rows]
-    overrides = {"trials": wanted.trials or _newest(causes, "trials"), "data": wanted.data or _newest(causes, "data")}
+    by_people = [cause for cause in causes if cause.get("cause") == "manual"]  # what is learnt from is nobody else's to say
+    overrides = {"trials": wanted.trials or _newest(causes, "trials"), "data": wanted.data or _newest(by_people, "data")}
     return TrainingOrder(
         model=spec.name,
         request_ids=[row["id"] for row in rows],
