@@ -161,9 +161,8 @@ def _wanted_outputs(outputs: Any, known: tuple[str, ...]) -> tuple[str, ...]:
     """The output tensors that a request asks for by name; all of them when it asks for none."""
     if not outputs and (outputs is None or isinstance(outputs, list)):
         return known
-    names = (
-        [output.get("name") if isinstance(output, dict) else None for output in outputs] if isinstance(outputs, list) else [None]
-    )
+    listed_outputs = outputs if isinstance(outputs, list) else [None]
+    names: list[Any] = [output.get("name") if isinstance(output, dict) else None for output in listed_outputs]
     if any(name not in known for name in names):
         allowed = ", ".join(f"{{'name': '{name}'}}" for name in known)
         raise refused(f"outputs asks for {shown(outputs)}; allowed: [{allowed}] or nothing")

@@ -81,7 +81,7 @@ def no_skill(metric: str, shares: Floats, *, binary: bool) -> Floats:
     if metric == "brier_score":
         return np.asarray((1 - (shares**2).sum(axis=1)) / (2 if binary else 1))
     if metric == "log_loss":
-        return -np.sum(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares)), axis=1)
+        return np.asarray(-np.sum(shares * np.log(shares, where=shares > 0, out=np.zeros_like(shares)), axis=1))
     return np.zeros(len(shares))
 
 

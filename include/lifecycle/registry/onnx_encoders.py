@@ -36,7 +36,7 @@ def convert_target_encoder(scope: Any, operator: Any, container: Any) -> None:
         column, share = divmod(place, len(means))
         which = add_constant(scope, container, np.array([column]))
         texts = add_node(scope, container, "ArrayFeatureExtractor", [matrix, which], domain=_ML, version=1)
-        attributes = {
+        attributes: dict[str, Any] = {
             "keys_strings": [name.encode("utf-8") for name in model.categories_[column]],
             "values_floats": [float(value) for value in encoding],
             "default_float": float(means[share]),
