@@ -99,3 +99,47 @@ def test_looking_after_each_window_rolls_a_good_version_back_rarely():
         looks = (skill_lost(ours[:count], theirs[:count], np.ones(count), 0.05) for count in range(5, 61, 5))
         wrong += any(found is not None and found.drop_lower > 0 for found in looks)
     assert wrong / 300 <= 0.05
+
+
+def test_a_regressions_error_is_compared_by_its_growth(rt, open_rollout):
+    plan = plan_of(metric="rmse")
+    rollout_id = open_rollout(metric="rmse")
+    random = np.random.default_rng(3)
+    with transaction(rt.engine) as connection:
+        for version, error in ((7, 4.0), (8, 6.0)):
+            for hour in range(12):
+                start = rt.clock.now() + timedelta(hours=hour)
+                row = {"model": "churn", "version": version, "window_start": start, "window_end": start + timedelta(hours=1)}
+                found = {"performance": {"rmse": error + random.normal(0, 0.05), "no_skill": 0.0, "observed_mean": 30.0}}
+                connection.execute(windows.insert().values(row | {"rows": 9, "mature_rows": 9, "measurements": found}))
+    evidence = performance_of(rt, rollout_id, plan)
+    assert evidence.drop_lower < 0.5 < evidence.drop_upper
+    assert check_performance(plan, Measurement(performance=evidence)).outcome is Outcome.FAIL
+
+
+def test_a_stored_no_skill_value_is_what_skill_is_beyond(rt, open_rollout):
+    plan = plan_of(metric="log_loss")
+    rollout_id = open_rollout(metric="log_loss")
+    with transaction(rt.engine) as connection:
+        for version, loss in ((7, 0.5), (8, 0.5)):
+            for hour in range(8):
+                start = rt.clock.now() + timedelta(hours=hour)
+                row = {"model": "churn", "version": version, "window_start": start, "window_end": start + timedelta(hours=1)}
+                found = {"performance": {"log_loss": loss + 0.001 * (hour % 2), "no_skill": 1.0}}
+                connection.execute(windows.insert().values(row | {"rows": 9, "mature_rows": 9, "measurements": found}))
+    evidence = performance_of(rt, rollout_id, plan)
+    assert evidence.detail["champion_skill"] == pytest.approx(0.5, abs=0.01)
+    assert evidence.drop_upper < 0.01
+
+
+def test_a_perfect_champion_is_no_basis_for_growth():
+    assert skill_lost(np.full(8, 0.1), np.zeros(8), np.ones(8), 0.01, error=True) is None
+
+
+def test_looking_after_each_window_rarely_calls_equal_errors_growth():
+    random, wrong = np.random.default_rng(12), 0
+    for _ in range(300):
+        ours, theirs = random.normal(5.0, 0.4, (2, 60))
+        looks = (skill_lost(ours[:count], theirs[:count], np.ones(count), 0.05, error=True) for count in range(5, 61, 5))
+        wrong += any(found is not None and found.drop_lower > 0 for found in looks)
+    assert wrong / 300 <= 0.05
