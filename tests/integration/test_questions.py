@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
@@ -168,3 +168,18 @@ def test_several_models_are_asked_about_apart(rt):
     open_signal(rt, model="other")
     decide([SUGGEST, other], rt, RUN)
     assert [question.model for question in unasked(rt)] == [MODEL, "other"]
+
+
+@pytest.mark.parametrize(("spec", "kind", "decided"), [(SUGGEST, "suggest", "refuse:declined"), (APPROVE, "approve", "approve")])
+def test_a_question_whose_asking_run_died_is_declined_in_the_end(rt, spec, kind, decided):
+    open_signal(rt)
+    decide([spec], rt, RUN)
+    read_question(rt, unasked(rt)[0].id, "question-1")
+    decide([spec], rt, RUN)
+    assert states(rt, questions) == ["open"]
+    long_ago = datetime.now(UTC) - spec.retraining.answer_within - timedelta(hours=2)
+    set_state(rt, questions, wall_at=long_ago)
+    decide([spec], rt, RUN)
+    assert (states(rt, questions), rows_of(rt, signals)[0]["last_decision"]) == (["expired"], decided)
+    assert [row["state"] for row in rows_of(rt, training_requests)] == (["refused"] if kind == "approve" else [])
+    assert "nobody in time said no" in [row["reason"] for row in rows_of(rt, ledger)]

@@ -14,6 +14,7 @@ from include.lifecycle.decisions.deliveries import ExternalEvent, read_from, tak
 from include.lifecycle.decisions.preview import preview_decision
 from include.lifecycle.decisions.sweep import unclaimed
 from include.lifecycle.errors import LifecycleError
+from include.lifecycle.ledger import Entry
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates, deliveries, desired_traffic, ledger, signals, training_requests
 from tests.conftest import NOW
@@ -170,3 +171,22 @@ def test_one_models_error_does_not_stop_the_others(rt):
             )
         )
     assert sorted(decide([SPEC, SPEC.model_copy(update={"name": "other"})], rt, RUN).training_requested) == ["other", MODEL]
+
+
+def test_a_later_training_answers_what_it_knew_of(rt, make_runtime):
+    serve(rt)
+    take_events(rt, [event("1")], [MODEL], actor="decide")
+    add(rt, training_requests, source="schedule", reason="r", state="claimed", requested_at=NOW, requested_by="x", run_id="r9")
+    assert decide([SPEC], rt, RUN).training_requested == []
+    later = make_runtime(FixedClock(NOW + timedelta(hours=1)))
+    with later.engine.begin() as connection:
+        entry = Entry(model=MODEL, kind="training", act="confirm training", reason="r", actor="x", run_id="r9")
+        later.ledger.write(entry, connection)
+        connection.execute(update(training_requests).values(state="done", version=2))
+    last = make_runtime(FixedClock(NOW + 2 * DAY))
+    take_events(last, [event("2", cause="newer")], [MODEL], actor="decide")
+    assert decide([SPEC], last, RUN).training_requested == [MODEL]
+    assert {row["cause"]: row["state"] for row in rows_of(rt, signals)} == {
+        "external:request": "resolved",
+        "external:newer": "accepted",
+    }

@@ -16,7 +16,7 @@ from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.decisions.facts import Survey, concerned, refresh_facts, survey
 from include.lifecycle.decisions.history import open_signals, read_state, signal_view
 from include.lifecycle.decisions.policy import Decision, SignalDecision, SignalView, decide_retraining
-from include.lifecycle.decisions.questions import ask, open_question, withdraw
+from include.lifecycle.decisions.questions import ask, expire_overdue, open_question, withdraw
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import Decisions
@@ -82,6 +82,9 @@ def decide(specs: Sequence[ModelSpec], rt: Runtime, run: RunContext, *, forced: 
 def _decide_model(look: _Look, seen: Survey) -> bool:
     """Whether the train Dag should look: a training was requested that nobody has to approve first."""
     lock_model(look.connection, look.spec.name)
+    question = open_question(look.connection, look.spec.name)
+    if question is not None:
+        expire_overdue(look.rt, look.run, look.connection, question, look.spec.retraining.answer_within)
     scheduled = refresh_facts(seen, look.spec, look.rt, look.run, look.connection)
     rows = look.connection.execute(open_signals(look.spec.name).with_for_update(skip_locked=True)).mappings().all()
     opened, now = [signal_view(row) for row in rows], look.rt.clock.now()

@@ -17,11 +17,14 @@ from include.lifecycle.decisions.raising import Fact, open_kinds, raise_fact, re
 from include.lifecycle.decisions.schedule import missed_slot
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.tables import candidates, desired_traffic, training_requests
+from include.lifecycle.tables import candidates, desired_traffic, ledger, training_requests
+from include.lifecycle.training.permission import CONFIRM_ACT
 from include.lifecycle.training.requests import request_training
 from include.lifecycle.units import format_duration
 
 AGE = "age:champion"
+ANSWERED = ("volume", "external")
+"""Facts that any later training answers, whatever it was for: it has the new rows, and the reason is older than it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,10 @@ def refresh_facts(seen: Survey, spec: ModelSpec, rt: Runtime, run: RunContext, c
     if age is not None:
         raise_fact(rt, connection, aged(seen, spec, age), actor=run.actor)
     elif "age" in seen.kinds.get(spec.name, ()):
-        resolve(rt, connection, spec.name, "age", "the champion is young enough", actor=run.actor)
+        resolve(rt, connection, spec.name, ("age",), "the champion is young enough", actor=run.actor)
+    if seen.kinds.get(spec.name, set()) & set(ANSWERED) and (trained := trained_at(connection, spec.name)) is not None:
+        reason = f"the training of {trained:%Y-%m-%d %H:%M} UTC knew of it"
+        resolve(rt, connection, spec.name, ANSWERED, reason, actor=run.actor, until=trained)
     slot = seen.missed(spec)
     if slot is None or stopped(connection, spec.name):
         return False
@@ -116,6 +122,15 @@ def aged(seen: Survey, spec: ModelSpec, age: timedelta) -> Fact:
         version=champion.version,
         evidence={"registered_at": champion.registered_at.isoformat()},
     )
+
+
+def trained_at(connection: Connection, model: str) -> datetime | None:
+    """Event time at which the model's newest training that made a version was confirmed."""
+    rows = training_requests.c
+    made = select(rows.run_id).where(rows.model == model, rows.state == "done", rows.version.is_not(None))
+    confirmed = select(func.max(ledger.c.at)).where(ledger.c.model == model, ledger.c.kind == "training")
+    at: datetime | None = connection.execute(confirmed.where(ledger.c.act == CONFIRM_ACT, ledger.c.run_id.in_(made))).scalar()
+    return at
 
 
 def concerned(seen: Survey, specs: Sequence[ModelSpec]) -> list[ModelSpec]:

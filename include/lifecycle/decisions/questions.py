@@ -7,6 +7,7 @@ paused Dags and restarts. At most one question per model is open.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
@@ -22,6 +23,7 @@ from include.lifecycle.training.requests import request_training
 
 Kind = Literal["suggest", "approve"]
 _ROWS = questions.c
+_SLACK = timedelta(hours=1)
 
 
 class Question(StageResult):
@@ -103,6 +105,17 @@ def withdraw(rt: Runtime, connection: Connection, row: RowMapping, reason: str, 
     """Close an open question that nobody need answer any more. Belongs to the caller's transaction."""
     _close(rt, connection, row, "withdrawn", None, "")
     _note(rt, connection, row["model"], f"withdraw question {row['id']}", reason, actor, {"question": row["id"]})
+
+
+def expire_overdue(rt: Runtime, run: RunContext, connection: Connection, row: RowMapping, within: timedelta) -> bool:
+    """Decline an open question that nobody answered `within` and an hour more of wall time: its asking run died, or never began.
+
+    Belongs to the caller's transaction. The asking run itself expires the question earlier than this.
+    """
+    if datetime.now(UTC) - row["wall_at"] <= within + _SLACK:
+        return False
+    _take(rt, run, connection, row, approved=False, by=None, comment="")
+    return True
 
 
 def open_question(connection: Connection, model: str) -> RowMapping | None:

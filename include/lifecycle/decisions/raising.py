@@ -5,7 +5,9 @@ Monitoring raises the measured ones itself (monitoring/signals.py). Each functio
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -59,9 +61,20 @@ def raise_fact(rt: Runtime, connection: Connection, fact: Fact, *, actor: str, a
     return new, True
 
 
-def resolve(rt: Runtime, connection: Connection, model: str, kind: str, reason: str, *, actor: str) -> int:
-    """Close the model's open signals of this kind as resolved; returns how many there were."""
-    chosen = (_ROWS.model == model) & (_ROWS.kind == kind) & (_ROWS.state == "open")
+def resolve(
+    rt: Runtime,
+    connection: Connection,
+    model: str,
+    kinds: Collection[str],
+    reason: str,
+    *,
+    actor: str,
+    until: datetime | None = None,
+) -> int:
+    """Close the model's open signals of these kinds as resolved, those last seen before `until`; returns how many there were."""
+    chosen = (_ROWS.model == model) & _ROWS.kind.in_(kinds) & (_ROWS.state == "open")
+    if until is not None:
+        chosen &= _ROWS.last_seen < until
     closed = connection.execute(
         update(signals).where(chosen).values(state="resolved").returning(_ROWS.id, _ROWS.cause, _ROWS.effect)
     ).all()
