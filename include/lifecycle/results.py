@@ -49,6 +49,7 @@ class FetchedData(StageResult):
     excluded_rows: int = 0
     excluded_windows: list[int] = []
     notes: list[str] = []
+    quarantined_rows: int = 0  # set aside by validate_data; not in `rows` any more
 
 
 class ValidatedData(StageResult):
@@ -88,6 +89,7 @@ class PreparedData(StageResult):
     fit_until: datetime
     holdout_until: datetime
     positive_share: float | None = None
+    quarantined_rows: int = 0
     label_prior: list[float] = []  # training rate, mean, or classes' shares: what a model that learnt nothing would say
 
 

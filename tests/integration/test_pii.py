@@ -117,6 +117,12 @@ def test_errors_show_hashes_only(local: Runtime, source: URL):
         validate_data(strict, local, run("validate_data"), fetched)
     assert not RAW.search(str(caught.value).encode())
     assert raw_values(local.storage.root) == []
+    with local.engine.begin() as connection:
+        rows = connection.execute(select(ledger).where(ledger.c.act == "validate data")).mappings().all()
+    (noted,) = rows
+    assert (noted["verdict"], noted["run_id"]) == ("fail", "r1")
+    assert "quarantine_share: 1 of " in noted["reason"]
+    assert not RAW.search(json.dumps(dict(noted), default=str).encode())
 
 
 def test_a_protected_column_under_another_name_is_no_protected_column(local: Runtime, source: URL):

@@ -58,6 +58,7 @@ def prepare_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingO
         holdout_rows=len(holdout),
         fit_until=_newest(train, spec),
         holdout_until=_newest(holdout, spec),
+        quarantined_rows=fetched.quarantined_rows,
         positive_share=float(train[spec.data.target].mean()) if spec.objective.task == "binary_classification" else None,
         label_prior=label_prior(spec, train),
     )

@@ -6,6 +6,7 @@ last training data. Every check is a Finding in `validation.json` and on the pag
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from include.lifecycle.data.schema_checks import contract_findings, key_finding,
 from include.lifecycle.data.table_file import TableFile
 from include.lifecycle.data.validation_report import REPORT_FILE, publish_page, report_content, write_report
 from include.lifecycle.errors import DataInvalidError
+from include.lifecycle.ledger import Entry
 from include.lifecycle.results import FetchedData, ValidatedData
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -29,14 +31,29 @@ from include.lifecycle.storage import whole_folder
 from include.lifecycle.verdicts import Outcome, Verdict
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What the checks found, and what the data looked like (None when its columns are not what they must be)."""
+
+    result: ValidatedData
+    profile: DataProfile | None
+
+
 def validate_data(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData) -> ValidatedData:
-    """Check the fetched rows and separate the bad ones.
+    """Check the fetched rows, separate the bad ones, and note the verdict in the ledger.
 
     Raises:
         SpecInvalidError: an expectation or argument that does not exist (found before the data is read).
         DataInvalidError: listing every failed check with counts and examples, or what could not be told where
             `data.on_inconclusive` is refuse; the report is written all the same.
     """
+    judged = judge_data(spec, rt, run, fetched)
+    _note(spec, rt, run, judged.result.verdict)
+    return accepted(spec, rt, run, judged)
+
+
+def judge_data(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData) -> Judged:
+    """All checks, written to the stage's folder and the model's reports; raises SpecInvalidError only."""
     expectations = build_expectations(spec)
     table = TableFile(fetched.path)
     bad = BadRows(table.rows)
@@ -51,12 +68,35 @@ def validate_data(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: Fetche
         findings += changes
     findings += [share_finding(spec, bad), _enough_rows(spec, bad)]
     verdict = verdict_of(findings, table.rows, bad.counts)
-    result = _write(spec, rt, run, fetched, table, bad, findings, verdict)
+    return Judged(_write(spec, rt, run, fetched, table, bad, findings, verdict), profile)
+
+
+def accepted(spec: ModelSpec, rt: Runtime, run: RunContext, judged: Judged) -> ValidatedData:
+    """The result, whose profile the next run is compared with; DataInvalidError when the data is not to be trained on."""
+    result, verdict = judged.result, judged.result.verdict
     if verdict.failed or (verdict.outcome is Outcome.INCONCLUSIVE and spec.data.on_inconclusive == "refuse"):
         raise DataInvalidError(f"model {spec.name}, {spec.data.source}: {verdict.reason}. Report: {result.report}")
-    if profile is not None:
-        keep_profile(rt, run, profile)
+    if judged.profile is not None:
+        keep_profile(rt, run, judged.profile)
     return result
+
+
+def _note(spec: ModelSpec, rt: Runtime, run: RunContext, verdict: Verdict) -> None:
+    """The verdict with its numbers, once per run and outcome."""
+    rt.ledger.write(
+        Entry(
+            model=spec.name,
+            kind="training",
+            act="validate data",
+            reason=verdict.reason,
+            actor=run.actor,
+            verdict=verdict.outcome,
+            spec_hash=spec.digest,
+            run_id=run.run_id,
+            idempotency_key=f"validate-data:{spec.name}:{run.run_id}:{verdict.outcome}",
+            evidence=verdict.evidence,
+        )
+    )
 
 
 def _feature_findings(spec: ModelSpec, table: TableFile, bad: BadRows) -> list[Finding]:
@@ -126,7 +166,9 @@ def _write(
         report=folder / REPORT_FILE,
         model=run.model,
         page=publish_page(rt, run, content),
-        clean=fetched.model_copy(update={"path": _moved(clean, temporary, folder), "rows": bad.rows - bad.count}),
+        clean=fetched.model_copy(
+            update={"path": _moved(clean, temporary, folder), "rows": bad.rows - bad.count, "quarantined_rows": bad.count}
+        ),
         quarantined=bad.count,
         reasons=bad.counts,
         quarantine=apart if apart.is_file() else None,

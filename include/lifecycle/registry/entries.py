@@ -161,6 +161,7 @@ def version_tags(
         "method": trained.method,
         "fit_until": prepared.fit_until.isoformat(),
         "holdout_until": prepared.holdout_until.isoformat(),
+        "quarantined_rows": str(prepared.quarantined_rows),
         "window_start": order.window_start.isoformat(),
         "window_end": order.window_end.isoformat(),
         "source": order.source,

@@ -145,7 +145,8 @@ def _log(
     told = {name: record[name] for name in ("algorithm", "seed", "threads", "method", "train_rows", "fit_until")}
     told |= {name: value for name, value in fitted.facts.items() if value is not None}
     told |= {"features": len(spec.features.all), **({"base_version": plan.base_version} if plan.base_version else {})}
-    log_to_run(rt, plan.parent_run_id, told | fitted.params, {"fit_seconds": seconds, **fitted.numbers}, end=True)
+    numbers = {"fit_seconds": seconds, "quarantined_rows": float(prepared.quarantined_rows), **fitted.numbers}
+    log_to_run(rt, plan.parent_run_id, told | fitted.params, numbers, end=True)
 
 
 def _tags(plan: StudyPlan, record: dict[str, Any]) -> dict[str, str]:

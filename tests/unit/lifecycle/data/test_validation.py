@@ -16,7 +16,7 @@ import pytest
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.data.expectations import build_expectations
 from include.lifecycle.data.fetch import WINDOW_END, WINDOW_START
-from include.lifecycle.data.validation import validate_data
+from include.lifecycle.data.validation import accepted, judge_data
 from include.lifecycle.errors import DataInvalidError, SpecInvalidError
 from include.lifecycle.results import FetchedData, ValidatedData
 from include.lifecycle.runtime import RunContext, build_runtime
@@ -41,7 +41,8 @@ def validate(
     pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), **window}), tmp_path / "data.parquet")
     fetched = FetchedData(path=tmp_path / "data.parquet", rows=len(frame), rows_in_window=1, columns=list(frame), seconds=0)
     spec = make_spec(data={"minimum_rows": 100, **data}, columns=columns or {})
-    return validate_data(spec, rt, RunContext("trips", run, "validate_data"), fetched)
+    context = RunContext("trips", run, "validate_data")
+    return accepted(spec, rt, context, judge_data(spec, rt, context, fetched))
 
 
 def good(rows: int = 400) -> pd.DataFrame:
