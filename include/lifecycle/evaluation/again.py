@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.evaluation.calibration import ACTION_RATE
-from include.lifecycle.evaluation.champion import Demand, demands, face, judge_against, load_champion, missing_columns
+from include.lifecycle.evaluation.champion import Demand, cannot_be_scored, demands, face, judge_against, load_champion
 from include.lifecycle.evaluation.decision import Decision, decide
 from include.lifecycle.evaluation.gates import ANCHOR, CHAMPION, no_champion
 from include.lifecycle.evaluation.identity import engine_scorer, scored_rows
@@ -54,7 +54,7 @@ def _against(spec: ModelSpec, rt: Runtime, version: int, run_id: str, champion: 
     if not holdout.is_file():
         return [_unknown(f"the hold-out of run {run_id} is gone, so version {champion} cannot be faced", wanted)]
     rows = _read(holdout)
-    if lacking := missing_columns(rival, rows):
+    if lacking := cannot_be_scored(spec, rival, rows):
         return [_unknown(lacking, wanted)]
     own = scored_rows(spec, engine_scorer(challenger.engine, challenger.serving), rows)
     return judge_against(face(spec, rival, rows, own, challenger.fit_until), wanted)

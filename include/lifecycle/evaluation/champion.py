@@ -109,8 +109,16 @@ def decayed_measure(order: TrainingOrder) -> str | None:
     return str(order.cause.get("measure") or named_measure)
 
 
-def missing_columns(rival: Champion, frame: pd.DataFrame) -> str | None:
-    """Why the rival cannot score the table, or None when it can."""
+def cannot_be_scored(spec: ModelSpec, rival: Champion, frame: pd.DataFrame) -> str | None:
+    """Why the rival says nothing comparable of the table (another task, other classes, a vanished column), or None."""
+    task, classes = rival.serving.task, [str(name) for name in rival.serving.classes]
+    if task != spec.objective.task:
+        return f"version {rival.version} cannot be compared: it is a {task}, the model is now a {spec.objective.task}"
+    if spec.objective.classes and classes != spec.objective.classes:
+        now = ", ".join(spec.objective.classes)
+        return (
+            f"version {rival.version} cannot be compared: its classes are {', '.join(classes)}, objective.classes are now {now}"
+        )
     missing = sorted(rival.features - set(frame.columns))
     return f"version {rival.version} cannot be scored: the data no longer has {', '.join(missing)}" if missing else None
 

@@ -15,7 +15,7 @@ from include.lifecycle.data.transformer import transformer_copy
 from include.lifecycle.evaluation.anchor import anchor_version, load_anchor
 from include.lifecycle.evaluation.artefact import built
 from include.lifecycle.evaluation.case import Case, Rivals
-from include.lifecycle.evaluation.champion import Champion, Facing, demands, face, load_champion, missing_columns, proven_better
+from include.lifecycle.evaluation.champion import Champion, Facing, cannot_be_scored, demands, face, load_champion, proven_better
 from include.lifecycle.evaluation.decision import decide
 from include.lifecycle.evaluation.gates import ANCHOR
 from include.lifecycle.evaluation.identity import Scored, fitted_scorer, scored_rows
@@ -132,7 +132,7 @@ def _rivals(
 def _faced(
     spec: ModelSpec, rival: Champion, holdout: pd.DataFrame, own: Scored, fit_until: datetime, role: str = "champion"
 ) -> Facing | str:
-    return missing_columns(rival, holdout) or face(spec, rival, holdout, own, fit_until, role=role)
+    return cannot_be_scored(spec, rival, holdout) or face(spec, rival, holdout, own, fit_until, role=role)
 
 
 def _timed(folder: Path, trained: TrainedModel) -> list[Verdict]:
