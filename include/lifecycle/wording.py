@@ -67,7 +67,26 @@ def _judgement(spec: ModelSpec) -> str:
     return (
         f"By {objective.metric} ({'lower' if lower else 'higher'} is better) on the newest {spec.data.holdout:.0%} of the "
         f"window, and against the champion on identical rows. {floor} A scheduled challenger must be {wanted}; one that "
-        f"was trained because of decay, or by another algorithm or on other features, must be better.{_groups(spec)}"
+        f"was trained because of decay, or by another algorithm or on other features, must be better."
+        f"{_further_gates(spec)}{_groups(spec)} {_doubt(spec)}"
+    )
+
+
+def _further_gates(spec: ModelSpec) -> str:
+    evaluation = spec.evaluation
+    floors = "".join(f" {name} must hold {floor:g}." for name, floor in evaluation.floors.items())
+    anchor = (
+        " Nor may it fall below the last version that was proven better by that margin." if evaluation.anchor == "fail" else ""
+    )
+    return floors + anchor
+
+
+def _doubt(spec: ModelSpec) -> str:
+    words = {"canary": "the canary decides", "hold": "a person decides (cli release)", "refuse": "it is not rolled out"}
+    policy = spec.evaluation.on_inconclusive
+    return (
+        f"Where the rows cannot tell: {words[policy.not_worse]} on not worse, {words[policy.better]} on better, "
+        f"{words[policy.gates]} on any other gate; a first version needs a clear floor and gain."
     )
 
 
