@@ -153,6 +153,8 @@ def version_tags(
         "algorithm": trained.algorithm,
         "model_digest": trained.digest,
         "snapshot_id": snapshot.snapshot_id,
+        "data_source": snapshot.source or spec.data.source,
+        "excluded_windows": json.dumps(snapshot.excluded_windows),
         "spec_hash": spec.digest,
         INTERFACE_TAG: interface_hash(spec, source_digest(prepared.train)),
         RULES_TAG: training_hash(spec),
