@@ -109,19 +109,19 @@ def _codes(train: pd.Series, holdout: pd.Series) -> tuple[Floats, Floats]:
 
 
 def _numeric_distance(method: str) -> Distance:
-    def measured(reference: Floats, window: Floats) -> float:
+    def _measured(reference: Floats, window: Floats) -> float:
         if not np.isfinite(reference).any() or not np.isfinite(window).any():
             return float("nan")
         if method == "kl_divergence":
             return QuantileBins.of(reference).distance(window)
         return wasserstein_normed(reference, window)
 
-    return measured
+    return _measured
 
 
 def _categorical_distance(method: str, cells: int) -> Distance:
-    def measured(reference: Floats, window: Floats) -> float:
+    def _measured(reference: Floats, window: Floats) -> float:
         left, right = (np.bincount(part.astype(np.intp), minlength=cells) for part in (reference, window))
         return CATEGORICAL_DISTANCES[method](left, right)
 
-    return measured
+    return _measured

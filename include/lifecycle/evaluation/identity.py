@@ -65,21 +65,21 @@ def scored_rows(spec: ModelSpec, scorer: Scorer, frame: pd.DataFrame) -> Scored:
 def engine_scorer(engine: Engine, serving: ServingSpec) -> Scorer:
     """Scores as the model server does, in bounded batches."""
 
-    def scorer(frame: pd.DataFrame) -> Iterator[Batch]:
+    def _scorer(frame: pd.DataFrame) -> Iterator[Batch]:
         for rows in _batches(frame):
             yield rows, score(engine, serving, rows)
 
-    return scorer
+    return _scorer
 
 
 def fitted_scorer(spec: ModelSpec, pipeline: Pipeline) -> Scorer:
     """Scores by the fitted pipeline, in bounded batches."""
 
-    def scorer(frame: pd.DataFrame) -> Iterator[Batch]:
+    def _scorer(frame: pd.DataFrame) -> Iterator[Batch]:
         for rows in _batches(frame):
             yield rows, fitted_scores(pipeline, spec.features, rows)
 
-    return scorer
+    return _scorer
 
 
 def _batches(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:

@@ -55,6 +55,7 @@ class _Frame:
 
     @classmethod
     def around(cls, xs: Sequence[Floats], ys: Sequence[Floats]) -> _Frame:
+        """The frame that holds all points; a single value gets an axis of length 1."""
         flat_x = [float(value) for part in xs for value in (part.min(), part.max()) if len(part)]
         flat_y = [float(value) for part in ys for value in (part.min(), part.max()) if len(part)]
         left, right, bottom, top = min(flat_x), max(flat_x), min(flat_y), max(flat_y)
@@ -66,15 +67,18 @@ class _Frame:
         return f"{across:.1f} {down:.1f}"
 
     def path(self, x: Sequence[float], y: Sequence[float], colour: str, *, dashed: bool = False) -> str:
+        """A line through the points."""
         points = "L".join(self._at(one, other) for one, other in zip(x, y, strict=True))
         dash = ' stroke-dasharray="4 3"' if dashed else ""
         return f'<path d="M{points}" fill="none" stroke="{colour}" stroke-width="1.5"{dash}/>'
 
     def dots(self, x: Sequence[float], y: Sequence[float], colour: str) -> str:
+        """The points alone."""
         points = "".join(f"M{self._at(one, other)}h0" for one, other in zip(x, y, strict=True))
         return f'<path d="{points}" fill="none" stroke="{colour}" stroke-width="3" stroke-linecap="round" opacity="0.4"/>'
 
     def axes(self, title: str, across: str, up: str) -> str:
+        """Title, both axes with their ends, and what they show."""
         base = HEIGHT - PAD
         return (
             f'<text x="8" y="14" font-weight="bold">{escape(title)}</text>'

@@ -48,11 +48,11 @@ def run_gates(case: Case) -> tuple[list[Verdict], dict[str, str]]:
 
 
 def _by_act(section: str) -> Callable[[Case], str | None]:
-    def off(case: Case) -> str | None:
+    def _off(case: Case) -> str | None:
         found: Any = getattr(case.spec.evaluation, section)
         return f"evaluation.{section}.act is off" if found.act == "off" else None
 
-    return off
+    return _off
 
 
 def _needs_artefact(section: str) -> Callable[[Case], str | None]:
