@@ -103,3 +103,25 @@ def test_keys_that_are_newer_than_a_version_get_their_defaults(lab: Lab, tmp_pat
 def test_a_study_is_run_again_only_where_it_can_be(lab: Lab, capsys) -> None:
     assert main(["replay", lab.spec.name, "1", "--tune"], settings=lab.rt.settings) == 2
     assert "tuning with 2 workers cannot be repeated" in capsys.readouterr().err
+
+
+def test_a_replay_takes_the_feature_code_that_lies_with_the_version(make_runtime, mlflow_server, tmp_path: Path) -> None:
+    features = {
+        "numeric": ["distance", "gusts"],
+        "categorical": ["carrier"],
+        "transformer": "weather:make",
+        "inputs": {"numeric": ["distance", "wind"], "categorical": ["carrier"]},
+    }
+    source = tmp_path / "home/include/features/weather.py"
+    source.parent.mkdir(parents=True)
+    source.write_text(
+        "def make(rows):\n    return rows.assign(gusts=rows['wind'] * 2.0)[['distance', 'gusts', 'carrier']]\n", encoding="utf-8"
+    )
+    rt = make_runtime(MODELOPS_MLFLOW_URL=mlflow_server)
+    rt = replace(rt, settings=replace(rt.settings, home=tmp_path / "home"))
+    lab = Lab(rt, lab_spec(f"flights_{uuid4().hex[:8]}", features=features))
+    train(lab, "logistic_regression")
+    source.write_text(source.read_text().replace("2.0", "-3.0 + 100"), encoding="utf-8")
+    report = replay_version(lab.rt, lab.run("replay"), Replay(lab.spec.name, 1))
+    assert (report.outcome, report.data) == (Outcome.PASS, {})
+    assert set(report.environment) == {"code_digest"}

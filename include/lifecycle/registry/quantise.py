@@ -22,6 +22,7 @@ from include.lifecycle.registry.scoring import score
 from include.lifecycle.spec import ModelSpec, QuantiseSection
 from include.lifecycle.training.pipelines import labels_of
 from include.serving.engines import load_engine
+from include.serving.transformer import TRANSFORMER_FILE
 from include.serving.version_folder import MODEL_FILES, ServingSpec
 
 if TYPE_CHECKING:
@@ -65,9 +66,8 @@ def quantise(spec: ModelSpec, serving: ServingSpec, original: Path, holdout: pd.
     target.parent.mkdir(parents=True, exist_ok=True)
     _quantise_file(original, target)
     rows = holdout.iloc[spread_rows(len(holdout), spec.export.quantise.rows)]
-    losses = measure_losses(
-        spec, rows, _scored(original, serving, rows), _scored(target, serving, rows), _saved(original, target)
-    )
+    before, after = (_scored(file, original.parent, serving, rows) for file in (original, target))
+    losses = measure_losses(spec, rows, before, after, _saved(original, target))
     refusal = refused(spec.export.quantise, losses)
     if refusal is not None:
         target.unlink()
@@ -120,9 +120,11 @@ def _quantise_file(original: Path, target: Path) -> None:
         quiet.setLevel(before)
 
 
-def _scored(file: Path, serving: ServingSpec, rows: pd.DataFrame) -> NDArray[np.float64]:
-    """What the serving engine answers with this file."""
+def _scored(file: Path, folder: Path, serving: ServingSpec, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """What the serving engine answers with this file in place of the one in the served `folder`."""
     with TemporaryDirectory(prefix="modelops-quantise-") as name:
+        if (code := folder / TRANSFORMER_FILE).is_file():
+            shutil.copyfile(code, Path(name) / TRANSFORMER_FILE)
         shutil.copyfile(file, Path(name) / MODEL_FILES["onnx"])
         return score(load_engine(Path(name), serving), serving, rows)
 

@@ -6,6 +6,7 @@ Nothing is registered and no alias moves. The command `replay` and the Dag `repl
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.data.preparation import prepare_data
 from include.lifecycle.data.snapshot import restore_snapshot
+from include.lifecycle.data.transformer import source_path
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.evaluation.metrics import task_metrics
 from include.lifecycle.evaluation.sample import rows_digest
 from include.lifecycle.ledger import Entry
 from include.lifecycle.loading import EVERY_COLUMN, defaults_tree
 from include.lifecycle.origins import plain
-from include.lifecycle.registry.artefacts import fetch_version
+from include.lifecycle.registry.artefacts import SERVING_FOLDER, fetch_version
 from include.lifecycle.registry.record import VersionRecord, environment, read_record
 from include.lifecycle.registry.replay_report import ReplayReport, differing, judge
 from include.lifecycle.registry.replay_training import Refit, refit
@@ -31,6 +33,7 @@ from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.storage import Storage
 from include.lifecycle.training.pipelines import labels_of
+from include.serving.transformer import TRANSFORMER_FILE
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,7 +109,19 @@ def _prepared(rt: Runtime, own: Runtime, run: RunContext, record: VersionRecord,
     held = pyarrow.parquet.ParquetFile(target)
     rows, columns = held.metadata.num_rows, list(held.schema_arrow.names)
     fetched = FetchedData(path=target, rows=rows, rows_in_window=rows, columns=columns, seconds=0.0)
-    return prepare_data(spec, own, replace(run, task="prepare_data"), record.order, fetched)
+    recorded = replace(own, settings=replace(own.settings, home=_recorded_home(own, spec, root)))
+    return prepare_data(spec, recorded, replace(run, task="prepare_data"), record.order, fetched)
+
+
+def _recorded_home(own: Runtime, spec: ModelSpec, root: Path) -> Path:
+    """A project folder that holds the version's own copy of its feature code where prepare_data looks for it."""
+    home = own.storage.root / "home"
+    copy = root / SERVING_FOLDER / TRANSFORMER_FILE
+    if spec.features.transformer and copy.is_file():
+        target = source_path(spec, home)
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(copy, target)
+    return home
 
 
 def _compared(
