@@ -34,7 +34,6 @@ __all__ = [
     "RankMetric",
     "SumMetric",
     "acted_upon",
-    "binary_metrics",
     "descriptions_at",
     "descriptions_of",
     "metric_named",
@@ -93,15 +92,7 @@ def metric_of_measure(measure: str | None, spec: ModelSpec) -> Metric:
 
 def task_metrics(spec: ModelSpec, y: Floats, p: Floats) -> dict[str, float]:
     """Metrics and descriptions of labels y (n,) and predictions p (see Metric); undefined ones are left out."""
-    return _defined([*metrics_of(spec).values(), *descriptions_of(spec).values()], y, p)
-
-
-def binary_metrics(y: Floats, p: Floats, threshold: float) -> dict[str, float]:
-    """Metrics and descriptions of labels y (n,) and probabilities p (n,) at this threshold; undefined ones are left out."""
-    return _defined([*metrics_at(threshold).values(), *descriptions_at(threshold).values()], y, p)
-
-
-def _defined(wanted: Sequence[Metric], y: Floats, p: Floats) -> dict[str, float]:
+    wanted = [*metrics_of(spec).values(), *descriptions_of(spec).values()]
     values = {metric.name: metric.score(y, p) for metric in wanted}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 

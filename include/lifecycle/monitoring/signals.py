@@ -27,7 +27,7 @@ from include.lifecycle.verdicts import Outcome, Verdict
 OF_A_VERSION = (COVARIATE, PREDICTION_DRIFT, DECAY)
 RAISED = (*OF_A_VERSION, DATA_FAULT)
 _KEPT = frozenset(["measure", "threshold", "null_threshold", "lower", "reason", "fault", "reference", "above_act_effect", "rows"])
-_KEPT |= {"mean_prediction", "observed_rate", "value", "reference_value"}
+_KEPT |= {"mean_prediction", "observed_rate", "observed_mean", "class", "value", "reference_value"}
 
 
 @dataclass(frozen=True)

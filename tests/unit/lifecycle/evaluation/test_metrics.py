@@ -11,14 +11,21 @@ from sklearn import metrics as reference
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.evaluation.metrics import (
     OF_ACTING,
-    binary_metrics,
     descriptions_at,
     metric_named,
     metric_of_measure,
     metrics_at,
+    task_metrics,
 )
 from include.lifecycle.statistics.intervals import resample_weights
 from tests.integration.registry_lab import lab_spec
+
+
+def binary_metrics(y: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, float]:
+    """Everything that is measured of a binary model that acts from `threshold` on."""
+    spec = lab_spec("metrics", objective={"threshold": threshold})
+    return task_metrics(spec, y, p)
+
 
 METRICS, DESCRIPTIONS = metrics_at(0.5), descriptions_at(0.5)
 
