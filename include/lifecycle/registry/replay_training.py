@@ -15,6 +15,7 @@ from include.lifecycle.results import PreparedData
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.pipelines import build_pipeline, feature_table, labels_of
+from include.lifecycle.training.threads import native_threads
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -35,14 +36,13 @@ def refit(spec: ModelSpec, rt: Runtime, run: RunContext, record: VersionRecord, 
 
     Raises SpecInvalidError for what cannot be repeated; incremental and own functions raise as training does.
     """
-    from threadpoolctl import threadpool_limits
 
     method = str(record.training.get("method", record.order.method))
     if method not in _WAYS:
         raise SpecInvalidError(f"model {spec.name}, run {record.run_id}: method {method!r} was not done here and is not replayed")
     if tune and method != "full":
         raise SpecInvalidError(f"model {spec.name}, run {record.run_id}: nothing was tuned (method {method})")
-    with threadpool_limits(spec.training.threads):
+    with native_threads(spec.training.threads):
         if tune:
             algorithm, params = _tuned(spec, rt, run, record, prepared)
             return _fitted(spec, algorithm, params, prepared)

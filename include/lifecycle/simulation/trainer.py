@@ -28,6 +28,7 @@ from include.lifecycle.results import PreparedData, TrainingOrder
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.simulation.history import Floats, History
 from include.lifecycle.spec import ModelSpec
+from include.lifecycle.training.threads import native_threads
 from include.lifecycle.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -122,7 +123,6 @@ class Trainer:
 
     def _train(self, as_of: datetime) -> Trained:
         import pandas as pd
-        from threadpoolctl import threadpool_limits
 
         from include.lifecycle.data.preparation import prepare_data
         from include.lifecycle.data.targets import labels_of
@@ -132,7 +132,7 @@ class Trainer:
         order, run = self._order(as_of, {}), RunContext(self.history.spec.name, f"{as_of:%Y%m%dT%H%M%S}", "prepare_data")
         prepared = prepare_data(spec, history.rt, run, order, history.fetched(order, self.folder / run.run_id))
         train, holdout = pd.read_parquet(prepared.train), pd.read_parquet(prepared.holdout)
-        with threadpool_limits(spec.training.threads):
+        with native_threads(spec.training.threads):
             algorithm, params = self._search(prepared)
             pipeline = build_pipeline(spec, algorithm, params).fit(feature_table(spec.features, train), labels_of(spec, train))
         spent = time.process_time() - began

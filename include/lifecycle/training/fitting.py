@@ -24,6 +24,7 @@ from include.lifecycle.training.record import replay_facts
 from include.lifecycle.training.search import chosen
 from include.lifecycle.training.study import finished_trials, load_study, study_calls
 from include.lifecycle.training.study_plots import log_study
+from include.lifecycle.training.threads import native_threads
 from include.lifecycle.training.tracking import log_to_run
 
 __all__ = ["MODEL_FILE", "RECORD_FILE", "train_model"]
@@ -52,10 +53,9 @@ def train_model(
         SourceUnavailableError: study database or MLflow did not answer.
     """
     import skops.io
-    from threadpoolctl import threadpool_limits
 
     started = time.monotonic()
-    with threadpool_limits(spec.training.threads):
+    with native_threads(spec.training.threads):
         fitted = _FITS[plan.method](spec, rt, order, plan, prepared)
     seconds = time.monotonic() - started
     known = {"model": spec.name, "run_id": run.run_id, "mlflow_run": plan.parent_run_id, "seconds": seconds}

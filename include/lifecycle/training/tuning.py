@@ -19,6 +19,7 @@ from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.scoring import FoldScorer, TuningData, tuning_data
 from include.lifecycle.training.search import chosen, suggest
 from include.lifecycle.training.study import create_study, finished_trials, load_study, study_calls
+from include.lifecycle.training.threads import native_threads
 from include.lifecycle.training.tracking import TrialLog, open_parent_run
 from include.lifecycle.training.way import choose_way
 from include.lifecycle.training.workers import WORKER, Ending, Heartbeat, deadline_of, give_back, next_turn
@@ -78,9 +79,8 @@ def run_trials(spec: ModelSpec, rt: Runtime, run: RunContext, plan: StudyPlan, p
         _log.info("%s: %s", spec.name, said)
         return TunedStudy(study=plan.study, worker=worker, trials=0, best_value=None, best_params={}, reason=said)
     import optuna
-    from threadpoolctl import threadpool_limits
 
-    with study_calls(rt), threadpool_limits(spec.training.threads):
+    with study_calls(rt), native_threads(spec.training.threads):
         study = load_study(rt, plan.study, spec.training)
         deadline = deadline_of(rt, study, spec.training)
         log = TrialLog(rt, plan, spec.objective.metric, spec.training)
