@@ -41,14 +41,37 @@ def shortest_rollout(spec: ModelSpec) -> timedelta:
 
 
 def _training(spec: ModelSpec) -> str:
-    data, training = spec.data, spec.training
+    data = spec.data
     few = "refuses" if data.on_inconclusive == "refuse" else "trains all the same"
     return (
         f"Trains {schedule_in_words(spec)}, on the rows of the last {length(data.window)} whose labels are "
         f"final ({length(spec.labels.mature_after)} old). Beyond {data.max_rows:,} rows it takes a hash sample, "
         f"below {data.minimum_rows:,} it {few}. Bad rows are set aside; more than {data.quarantine.max_share:.2%} of them stop "
-        f"the training. {_own_features(spec)}{training.trials} trials by {training.workers} workers choose among "
-        f"{', '.join(training.estimators)}; tuning ends after {length(training.timeout)} at the latest."
+        f"the training. {_own_features(spec)}{_tuning(spec)}"
+    )
+
+
+def _tuning(spec: ModelSpec) -> str:
+    """How the model comes out of the rows."""
+    training = spec.training
+    if training.entry_point is not None:
+        return f"The model is made by {training.entry_point}; nothing is tuned."
+    kinds = {
+        "forward": "that look ahead in time",
+        "group": f"that share no {training.folding.group_by}",
+        "k_fold": "of shuffled rows",
+    }
+    folds = f"{training.folds} folds {kinds.get(training.folding.kind, 'with the classes in their shares')}"
+    patience = training.stop_after_no_improvement
+    early = f", or after {patience} trials without a better one" if patience else ""
+    searched = (
+        f"{training.trials} trials by {training.workers} workers choose among {', '.join(training.estimators)} on {folds}; "
+        f"tuning ends after {length(training.timeout)} at the latest{early}."
+    )
+    if training.method == "full":
+        return searched
+    return (
+        f"The champion learns on from rows newer than its fit, nothing is tuned. Where there is none to learn on from: {searched}"
     )
 
 
