@@ -16,8 +16,8 @@ from include.lifecycle.errors import SettingsError
 from include.lifecycle.units import format_duration, parse_duration
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-_DATA = ("MODELOPS_TRAINING_DATA", "MODELOPS_SNAPSHOT_REMOTE", "MODELOPS_S3_CREDENTIALS")  # the first three hold paths
-_DATA += ("MODELOPS_S3_ENDPOINT", "MODELOPS_S3_REGION", "MODELOPS_S3_PROFILE")
+_DATA_PATHS = ("MODELOPS_TRAINING_DATA", "MODELOPS_SNAPSHOT_REMOTE", "MODELOPS_S3_CREDENTIALS")
+_DATA = (*_DATA_PATHS, "MODELOPS_S3_ENDPOINT", "MODELOPS_S3_REGION", "MODELOPS_S3_PROFILE")
 _TIMEOUT, _ATTEMPT = "MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"
 _NEW_ROWS = "MODELOPS_NEW_ROWS_POLL"
 _SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=1)  # Envoy counts milliseconds, and 0 means "wait for ever"
@@ -136,7 +136,9 @@ def data_settings(local: Path) -> dict[str, str]:
     known = {**_read_env_file(local / "modelops.env"), **os.environ}
     given = {name: known[name] for name in _DATA if known.get(name)}
     found = load_settings(given | {"MODELOPS_LOCAL": str(local)})
-    spelled = dict(zip(_DATA, (",".join(found.training_data), found.snapshot_remote, str(found.s3_credentials)), strict=False))
+    spelled = dict(
+        zip(_DATA_PATHS, (",".join(found.training_data), found.snapshot_remote, str(found.s3_credentials)), strict=True)
+    )
     return given | {name: spelled[name] for name in given if name in spelled}
 
 

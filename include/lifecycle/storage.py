@@ -66,6 +66,12 @@ def whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def forget_killed(target: Path) -> None:
+    """Remove what killed writers of `target` left; for folders that one task at a time writes."""
+    for left in target.parent.glob(f".{target.name}.*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file so that readers see the old or the new content, never a part; survives a kill."""
     path.parent.mkdir(parents=True, exist_ok=True)

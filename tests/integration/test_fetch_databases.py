@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +156,41 @@ def test_a_query_cannot_write(local: Runtime, sqlite_url: URL, mariadb: MariaDb)
         write_query(local.settings.home, "DELETE FROM trips WHERE :window_start < :window_end")
         with pytest.raises(SourceQueryError):
             fetch(local, database)
+
+
+STORE = {"table": "fares", "entity": "carrier", "event_time": "valid_from", "columns": ["fare"], "max_age": "400d"}
+
+
+def test_a_feature_store_beside_any_query(local: Runtime, sqlite_url: URL, mariadb: MariaDb, tmp_path: Path):
+    """Values that begin with nulls, whole and broken numbers; a zoned TIMESTAMP in MariaDB, whose server is three hours ahead."""
+    fares = [("C1", f"2013-02-{day:02} 12:00:00", None if day < 5 else day if day % 2 else day + 0.5) for day in range(1, 29)]
+    copy = tmp_path / "trips.db"
+    shutil.copy(str(sqlite_url.database), copy)
+    with sqlite3.connect(copy) as connection:
+        connection.execute("CREATE TABLE fares (carrier text, valid_from text, fare)")
+        connection.executemany("INSERT INTO fares VALUES (?, ?, ?)", fares)
+    values = ", ".join(f"('{who}', '{at}', {'NULL' if fare is None else fare})" for who, at, fare in fares)
+    mariadb.run(
+        "USE production; SET time_zone = '+00:00'; "
+        "CREATE TABLE fares (carrier varchar(5), valid_from timestamp, fare decimal(6,2)); "
+        f"INSERT INTO fares VALUES {values};"
+    )
+    features = {"numeric": ["distance", "wind", "fare"], "categorical": ["carrier", "hour"], "store": [STORE]}
+    for database in (URL.create("sqlite", database=str(copy)), mariadb.url):
+        fetched = fetch_data(make_spec(features=features), local, RUN, trips_order(), database)
+        frame = pd.read_parquet(fetched.path)
+        known = pd.DataFrame(fares, columns=["carrier", "valid_from", "fare"])
+        known["valid_from"] = pd.to_datetime(known["valid_from"], utc=True).astype("datetime64[us, UTC]")
+        wanted = pd.merge_asof(
+            frame.drop(columns="fare"),
+            known,
+            left_on="starts_at",
+            right_on="valid_from",
+            by="carrier",
+            tolerance=pd.Timedelta("400d"),
+        )
+        assert frame["fare"].astype(float).fillna(-1).tolist() == wanted["fare"].astype(float).fillna(-1).tolist()
+        assert frame["fare"].notna().sum() > 200
 
 
 def test_what_is_not_there_is_found_at_once(local: Runtime, sqlite_url: URL, mariadb: MariaDb):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,7 +97,8 @@ def test_rows_of_faulted_windows_stay_out_and_the_windows_are_recorded(local: Ru
     assert snapshot_data(make_spec(), local, RUN, fetched).excluded_windows == [faulted, secured]
     whole = fetch_data(make_spec(data={"exclude_faulted": False}), local, RUN, trips_order(), source)
     assert (whole.excluded_windows, whole.rows) == ([], whole.rows_in_window)
-    assert len(local.ledger.read("trips", kind="training")) == 1
+    fetch_data(make_spec(data={"exclude_faulted": False}), local, RUN, trips_order(), source)
+    assert len(local.ledger.read("trips", kind="training")) == 2  # each outcome once
 
 
 class _Rows:
@@ -140,6 +144,31 @@ def test_rows_that_were_written_meanwhile_are_told(local: Runtime):
     fetched = fetch_data(make_spec(), local, RUN, trips_order(), DbApi(lambda: database, "rows"))
     assert fetched.rows == 103
     assert fetched.notes == ["100 rows were counted before reading and 105 after it; 103 were read"]
+
+
+def test_a_fetch_that_was_killed_and_run_again_leaves_one_file(local: Runtime, postgres: PostgresServer):
+    url = create_trips(postgres, 300)
+    slow = "BEGIN PERFORM pg_sleep(0.02); RETURN x; END"
+    run_sql(postgres, url.database, f"CREATE FUNCTION slow(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS '{slow}'")
+    write_query(local.settings.home, QUERY.replace("t.distance,", "slow(t.distance) AS distance,"))
+    stage = RUN.folder(local.storage)
+    child = os.fork()
+    if child == 0:
+        try:
+            fetch_data(make_spec(), local, RUN, trips_order(), url)
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + 30
+    while not list(stage.parent.glob(".fetch_data.*.tmp")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [path.name for path in stage.parent.iterdir()] != ["fetch_data"]
+    write_query(local.settings.home)
+    local.engine.dispose(close=False)
+    fetched = fetch_data(make_spec(), local, RUN, trips_order(), url)
+    assert [str(path.relative_to(stage.parent)) for path in stage.parent.rglob("*")] == ["fetch_data", "fetch_data/data.parquet"]
+    assert fetched.rows == fetched.rows_in_window
 
 
 def test_a_key_that_vanished_while_reading_leaves_nothing(local: Runtime, postgres: PostgresServer):

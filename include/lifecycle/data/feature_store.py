@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Protocol
 
 from include.lifecycle.data.dialects import DUCKDB
-from include.lifecycle.data.event_times import as_utc
+from include.lifecycle.data.event_times import as_utc, is_text
 from include.lifecycle.data.source import BATCH_ROWS, Source
 from include.lifecycle.data.sql import read_query, render_query
 from include.lifecycle.data.types import cast_batch, training_schema
@@ -69,14 +69,14 @@ class SqlFeatureStore:
             for place, view in enumerate(self.views):
                 history, joined = Path(name) / f"{place}.history.parquet", Path(name) / f"{place}.rows.parquet"
                 try:
-                    self._read_history(view, source, history, order)
+                    self._read_history(spec, view, source, history, order)
                 except SourceQueryError as problem:
                     raise SourceQueryError(f"features.store {view.table}: {problem}") from problem
                 as_of_join(current, history, joined, view, spec.data.event_time, spec.data.key)
                 current = joined
             _finish(spec, current, rows, destination, source.where)
 
-    def _read_history(self, view: StoreSection, source: Source, path: Path, order: TrainingOrder) -> None:
+    def _read_history(self, spec: ModelSpec, view: StoreSection, source: Source, path: Path, order: TrainingOrder) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -88,7 +88,7 @@ class SqlFeatureStore:
                     f"{source.where}: features.store {view.table} has no column {', '.join(missing)}. "
                     f"It has {', '.join(rows.schema.names)}"
                 )
-            schema = pa.schema([pa.field(name, _kept_type(rows.schema.field(name).type, name, view)) for name in wanted])
+            schema = pa.schema([pa.field(name, _kept_type(rows.schema.field(name).type, name, view, spec)) for name in wanted])
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
                 for batch in rows:
                     writer.write_table(_history_batch(batch, schema, view, source.where))
@@ -143,14 +143,17 @@ def _join_sql(view: StoreSection, event_time: str, key: str) -> str:
     )
 
 
-def _kept_type(kind: pyarrow.DataType, name: str, view: StoreSection) -> pyarrow.DataType:
+def _kept_type(kind: pyarrow.DataType, name: str, view: StoreSection, spec: ModelSpec) -> pyarrow.DataType:
+    """The type for all of a column's history: a database without fixed types may show another one in the first rows."""
     import pyarrow as pa
 
     if name == view.event_time:
         return pa.timestamp("us", tz="UTC")
-    if name == view.entity or pa.types.is_null(kind):
+    if name == view.entity or name in spec.features.categorical:
         return pa.string()
-    return pa.float64() if pa.types.is_decimal(kind) else kind
+    if name in spec.features.numeric and not is_text(kind):
+        return pa.float64()
+    return pa.string() if pa.types.is_null(kind) else pa.float64() if pa.types.is_decimal(kind) else kind
 
 
 def _history_batch(batch: pyarrow.RecordBatch, schema: pyarrow.Schema, view: StoreSection, where: str) -> pyarrow.Table:
@@ -163,7 +166,7 @@ def _history_batch(batch: pyarrow.RecordBatch, schema: pyarrow.Schema, view: Sto
             columns.append(as_utc(values, f"{view.table}.{field.name}", where))
             continue
         try:
-            columns.append(values.cast(field.type))
+            columns.append(values.cast(field.type, safe=not pa.types.is_floating(field.type)))
         except pa.ArrowInvalid as problem:
             raise DataInvalidError(
                 f"{where}: features.store {view.table}: column {field.name!r} cannot become {field.type}: {problem}"

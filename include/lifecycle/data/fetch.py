@@ -5,8 +5,9 @@ Reads the order's window; hands `data.parquet` to validation, snapshot and prepa
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,18 +15,18 @@ from include.lifecycle.data.event_times import says_no_zone
 from include.lifecycle.data.exclusion import ExcludedWindow, excluded_windows
 from include.lifecycle.data.feature_store import SqlFeatureStore
 from include.lifecycle.data.pii import Protection
+from include.lifecycle.data.reading import Sample, check_count, choose_sample, ordered_statement
 from include.lifecycle.data.row_filter import RowFilter
-from include.lifecycle.data.sampling import BUCKETS, largest_share
-from include.lifecycle.data.source import wrapped
+from include.lifecycle.data.sampling import BUCKETS
 from include.lifecycle.data.training_source import Access, TrainingRows, training_rows
 from include.lifecycle.data.types import cast_batch, check_columns, training_schema
 from include.lifecycle.database import transaction
-from include.lifecycle.errors import DataInvalidError, SourceUnavailableError
+from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import FetchedData, TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.storage import whole_folder
+from include.lifecycle.storage import forget_killed, whole_folder
 
 if TYPE_CHECKING:
     import pyarrow
@@ -58,9 +59,10 @@ def fetch_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingOrd
     if not in_window:
         raise DataInvalidError(f"{rows.source.where}: the {rows.noun} returns no rows")
     kept_out = _kept_out(spec, rt, order)
-    sample = _sample(spec, rows, in_window)
+    sample = choose_sample(spec, rows, in_window)
     tally = _row_filter(spec, rows, order, sample, kept_out)
     folder = run.folder(rt.storage)
+    forget_killed(folder)
     with whole_folder(folder) as temporary:
         # columns that a feature store joins by are protected after the join
         early = protection.without({view.entity for view in store.views})
@@ -121,33 +123,8 @@ def _kept_out(spec: ModelSpec, rt: Runtime, order: TrainingOrder) -> list[Exclud
         return excluded_windows(connection, spec.name, order.window_start, order.window_end)
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Which hash buckets of `column` are kept ([0, share)), and how many rows the statement returned when it was counted."""
-
-    column: str
-    share: int
-    rows: int
-
-
-def _sample(spec: ModelSpec, rows: TrainingRows, in_window: int) -> _Sample:
-    column = spec.data.key if spec.data.sample_by == "key" else spec.data.sample_by
-    if in_window <= spec.data.max_rows:
-        return _Sample(column, BUCKETS, in_window)
-    counted = rows.source.rows_by_bucket(rows.query, column)
-    share = largest_share(counted, spec.data.max_rows)
-    if not share:
-        where = rows.source.where
-        raise DataInvalidError(
-            f"{where}: no hash sample by {column!r} is within data.max_rows {spec.data.max_rows}; too few values"
-        )
-    by_database = rows.source.dialect.bucket is not None
-    expected = sum(number for bucket, number in counted.items() if bucket < share or not by_database)
-    return _Sample(column, share, expected)
-
-
 def _row_filter(
-    spec: ModelSpec, rows: TrainingRows, order: TrainingOrder, sample: _Sample, kept_out: list[ExcludedWindow]
+    spec: ModelSpec, rows: TrainingRows, order: TrainingOrder, sample: Sample, kept_out: list[ExcludedWindow]
 ) -> RowFilter:
     """No row at or after the label cutoff is learnt from; a query that binds :label_cutoff decides that itself."""
     by_python = sample.share < BUCKETS and rows.source.dialect.bucket is None
@@ -159,33 +136,10 @@ def _row_filter(
     )
 
 
-def _chosen(rows: TrainingRows, sample: _Sample) -> str:
-    bucket = rows.source.dialect.bucket_sql(sample.column)
-    return f"WHERE {bucket} < {sample.share}" if bucket and sample.share < BUCKETS else ""
-
-
-def _statement(spec: ModelSpec, rows: TrainingRows, sample: _Sample) -> str:
-    """Order by time and key: the same rows give the same file, and so the same snapshot id."""
-    quoted = rows.source.dialect.quoted
-    order = f"{quoted(spec.data.event_time)}, {quoted(spec.data.key)}"
-    return wrapped("*", rows.query, f"{_chosen(rows, sample)} ORDER BY {order}")
-
-
-def _check_count(rows: TrainingRows, sample: _Sample, read: int) -> list[str]:
-    """Rows read against rows counted before; only rows that were written or removed meanwhile may make a difference."""
-    if read == sample.rows:
-        return []
-    after = rows.source.count(wrapped("*", rows.query, _chosen(rows, sample)))
-    told = f"{sample.rows} rows were counted before reading and {after} after it; {read} were read"
-    if not min(sample.rows, after) <= read <= max(sample.rows, after):
-        raise SourceUnavailableError(f"{rows.source.where}: {told}: rows were lost on the way")
-    return [told]
-
-
 def _write(
     spec: ModelSpec,
     rows: TrainingRows,
-    sample: _Sample,
+    sample: Sample,
     tally: RowFilter,
     path: Path,
     order: TrainingOrder,
@@ -195,7 +149,7 @@ def _write(
     import pyarrow.parquet as pq
 
     source, notes = rows.source, []
-    with source.stream(_statement(spec, rows, sample)) as stream:
+    with source.stream(ordered_statement(spec, rows, sample)) as stream:
         schema = training_schema(spec, stream.schema, source.where, text_times=source.dialect.text_times)
         if says_no_zone(stream.schema.field(spec.data.event_time).type):
             notes.append(f"{spec.data.event_time} names no time zone; it was read as UTC")
@@ -211,7 +165,7 @@ def _write(
             f"{source.where}: no row is left of {tally.read}: {tally.immature} with immature labels, "
             f"{tally.excluded} in windows with a data fault"
         )
-    return [*notes, *_check_count(rows, sample, tally.read)]
+    return [*notes, *check_count(rows, sample, tally.read)]
 
 
 def _with_window(schema: pyarrow.Schema, order: TrainingOrder) -> pyarrow.Schema:
@@ -221,7 +175,7 @@ def _with_window(schema: pyarrow.Schema, order: TrainingOrder) -> pyarrow.Schema
 
 
 def _note(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData, kept_out: list[ExcludedWindow]) -> None:
-    """What was read and what was left out, into the ledger; once per run."""
+    """What was read and what was left out, into the ledger; once per run, and again if a rerun reads something else."""
     left_out = [
         f"{fetched.rows_in_window - fetched.rows} rows left out" if fetched.rows < fetched.rows_in_window else "",
         f"{len(kept_out)} windows with a data fault or security signal" if kept_out else "",
@@ -232,6 +186,7 @@ def _note(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData, k
         for window in kept_out
     ]
     evidence = fetched.model_dump(mode="json", include=set(_EVIDENCE)) | {"windows": windows}
+    outcome = hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()[:16]
     rt.ledger.write(
         Entry(
             model=spec.name,
@@ -241,7 +196,7 @@ def _note(spec: ModelSpec, rt: Runtime, run: RunContext, fetched: FetchedData, k
             actor=run.actor,
             spec_hash=spec.digest,
             run_id=run.run_id,
-            idempotency_key=f"fetch-data:{spec.name}:{run.run_id}",
+            idempotency_key=f"fetch-data:{spec.name}:{run.run_id}:{outcome}",
             evidence=evidence,
         )
     )

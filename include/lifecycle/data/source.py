@@ -17,7 +17,7 @@ from sqlalchemy import URL
 
 from include.lifecycle.data.dialects import Dialect, dialect_named
 from include.lifecycle.data.sampling import bucket_of
-from include.lifecycle.errors import SourceUnavailableError
+from include.lifecycle.errors import SettingsError, SourceUnavailableError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -96,7 +96,7 @@ def open_source(database: Database, where: str) -> Source:
     """The source behind an address; nothing is connected yet. SQLite and MySQL/MariaDB by URL, others by their DB-API.
 
     Raises:
-        SourceQueryError: no implementation reads this kind of URL.
+        SettingsError: no implementation reads this kind of URL.
     """
     from include.lifecycle.data.dbapi_source import DbApiSource, SqliteSource
     from include.lifecycle.data.mysql_source import MySqlSource
@@ -107,7 +107,13 @@ def open_source(database: Database, where: str) -> Source:
     kind = database.get_backend_name()
     if kind == "sqlite":
         return SqliteSource(where, dialect_named(kind), database)
-    return MySqlSource(database, where) if kind in ("mysql", "mariadb") else PostgresSource(database, where)
+    if kind in ("mysql", "mariadb"):
+        return MySqlSource(database, where)
+    if kind == "postgresql":
+        return PostgresSource(database, where)
+    raise SettingsError(
+        f"{where}: got a URL of {kind!r}; allowed: postgresql, mysql, mariadb, sqlite (others by their Airflow hook)"
+    )
 
 
 def wrapped(selected: str, query: str, rest: str = "") -> str:
