@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from include.lifecycle.data.expectation_names import name_and_arguments
+from include.lifecycle.rules.evaluation import intersection_columns
 from include.lifecycle.rules.view import Found, Rule, View
 
 # What can be told of hashes: that they are there, how many, and whether they repeat.
@@ -31,7 +32,10 @@ def treatments(view: View) -> dict[str, str]:
 def _needed_columns_stay(view: View) -> Found:
     numeric = {name for key in ("features.numeric", "features.inputs.numeric") for _, name in view.texts(key)}
     needed = {name for _, name in view.features} | {name for _, name in view.texts("features.inputs.categorical")} | numeric
-    needed |= {name for _, name in view.texts("evaluation.fairness.attributes")} | {str(view.get("data.sample_by"))}
+    needed |= {name for _, name in view.texts("evaluation.fairness.attributes")} | {
+        name for _, name in intersection_columns(view)
+    }
+    needed |= {str(view.get(key)) for key in ("data.sample_by", "evaluation.entity", "training.folding.group_by")}
     role_of = {name: role for role, name in view.roles.items()}
     for name, treatment in treatments(view).items():
         path = ("columns", name, "pii")

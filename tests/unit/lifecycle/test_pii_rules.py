@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.loading import load_model
 from tests.unit.lifecycle.conftest import CHURN, Project
 
@@ -22,6 +23,12 @@ from tests.unit.lifecycle.conftest import CHURN, Project
 def test_what_a_model_needs_is_kept(project: Project, columns: str, told: str):
     (problem,) = project.problems(f"{CHURN}columns: {columns}\n")
     assert problem == f"churn.yaml:9:{problem.split(':')[2]}: {told}"
+
+
+def test_a_column_that_only_the_judgement_reads_is_kept(project: Project):
+    project.write(f"{CHURN}columns: {{region: {{pii: drop}}}}\nevaluation: {{fairness: {{attributes: [region]}}}}\n")
+    with pytest.raises(SpecInvalidError, match=r"columns\.region\.pii: got 'drop'; 'region' is a column that the model or"):
+        load_model("churn", settings=project.settings)
 
 
 def test_key_categories_and_other_columns_may_be_protected(project: Project):
