@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def folds_of(spec: ModelSpec, rows: pd.DataFrame) -> list[Fold]:
-    """The folds over `rows` on which a trial can learn and be scored; a classification needs two classes on both sides.
+    """The folds over `rows` on which a trial can learn and be scored; a classification needs two classes,
+    all of them on both sides.
 
     Raises:
         DataInvalidError: no fold is left; the message says of what kind and why.
@@ -33,7 +34,7 @@ def folds_of(spec: ModelSpec, rows: pd.DataFrame) -> list[Fold]:
         raise DataInvalidError(f"{where}: {problem}") from None
     if spec.objective.task == "regression":
         return found
-    usable = [fold for fold in found if _classes(labels, fold.train) > 1 and _classes(labels, fold.validation) > 1]
+    usable = [fold for fold in found if len(_classes(labels, fold.validation)) > 1 and _knows(labels, fold)]
     if not usable:
         named = "both classes" if spec.objective.task == "binary_classification" else "two classes"
         raise DataInvalidError(f"{where}: none of {len(found)} folds holds {named} on both sides ({len(rows)} rows)")
@@ -96,5 +97,10 @@ def _shuffled_folds(labels: Labels, folds: int, seed: int, *, stratified: bool) 
     return [Fold(*sides) for sides in splitter.split(labels, labels)]
 
 
-def _classes(labels: Labels, rows: Rows) -> int:
-    return len(np.unique(labels[rows]))
+def _classes(labels: Labels, rows: Rows) -> set[float]:
+    return set(np.unique(labels[rows]).tolist())
+
+
+def _knows(labels: Labels, fold: Fold) -> bool:
+    """Whether training saw every class that the fold's scores ask for: else they would compare trials by what none can know."""
+    return _classes(labels, fold.validation) <= _classes(labels, fold.train)
