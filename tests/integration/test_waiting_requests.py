@@ -133,3 +133,14 @@ def test_a_persons_reason_and_its_kind_stand_in_the_ledger(at, kind):
 def test_an_unknown_kind_of_reason_is_refused(at):
     with pytest.raises(SpecInvalidError, match="reason_kind: got 'mood'"):
         confirm(at(NOON), "r1", "manual", {"reason_kind": "mood"})
+
+
+def test_who_asks_again_with_other_words_is_heard(at):
+    rt = at(NOON)
+    first = {"reason": "let us see", "requested_by": "ann"}
+    with pytest.raises(TrainingRefusedError):
+        confirm(rt, "r1", "manual", first, freeze=["2013-08-01"])
+    again = {"reason": "the regulator asks", "reason_kind": "regulator", "force": True, "requested_by": "ann"}
+    order = confirm(rt, "r2", "manual", again, freeze=["2013-08-01"])
+    assert (len(order.request_ids), order.reason, order.cause["reason_kind"]) == (1, "the regulator asks", "regulator")
+    assert [entry["evidence"].get("reason") for entry in rt.ledger.read("trips", kind="training")] == [None, "let us see"]

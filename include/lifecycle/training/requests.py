@@ -179,7 +179,11 @@ def _write_own(
     by = wanted.requested_by or ("schedule" if trigger == "schedule" else run.actor)
     reason = wanted.reason or (f"the schedule asked at {now:%Y-%m-%d %H:%M} UTC" if trigger == "schedule" else f"{by} asked")
     cause = {"cause": trigger, **wanted.model_dump(mode="json", exclude_none=True, exclude={"reason", "requested_by"})}
-    request_training(rt, connection, model=model, source=trigger, reason=reason, cause=cause, requested_by=by, requested_at=now)
+    number = request_training(
+        rt, connection, model=model, source=trigger, reason=reason, cause=cause, requested_by=by, requested_at=now
+    )
+    # Their earlier request may still wait, refused: what they say now counts, what they said then is in the refusal's entry.
+    connection.execute(update(training_requests).where(_ROWS.id == number).values(reason=reason, cause=told(cause)))
 
 
 def _requests(connection: Connection, model: str, state: str) -> list[RowMapping]:
