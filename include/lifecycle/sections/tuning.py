@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from include.lifecycle.sections.base import Column, Positive, Section
 from include.lifecycle.units import Duration, PositiveDuration
@@ -15,6 +15,9 @@ Choice = Scalar | None
 
 class SearchRange(Section):
     """The bounds of one parameter. A list in its place names choices, a plain value fixes it."""
+
+    # a model's file may say one bound only, the other is the default's; the merged whole needs both
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
 
     low: float = Field(description="least value that may be tried")
     high: float = Field(description="greatest value that may be tried")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import jsonschema
 import pytest
+import yaml
 
 from include.lifecycle.loading import load_model
+from include.lifecycle.spec_schema import build_schema
 from tests.unit.lifecycle.conftest import CHURN, Project
 
 
@@ -72,6 +75,7 @@ def test_wrong_values_are_named(project: Project, training: str, told: str):
     [
         "{search: {random_forest: {max_depth: {low: 3, high: 20}, max_features: [sqrt, 0.5], n_estimators: 100}}}",
         "{search: {logistic_regression: {class_weight: [balanced, null]}}}",
+        "{search: {random_forest: {max_depth: {high: 20}}}}",
         "{folding: {kind: group, group_by: region}}",
         "{folding: {kind: forward, gap: 0s}}",
         "{folding: {kind: stratified}, pruning: {kind: hyperband}}",
@@ -82,8 +86,10 @@ def test_wrong_values_are_named(project: Project, training: str, told: str):
 )
 def test_right_values_load(project: Project, training: str):
     write_code(project)
-    project.write(f"{CHURN}training: {training}\n")
+    text = f"{CHURN}training: {training}\n"
+    project.write(text)
     assert load_model("churn", settings=project.settings).name == "churn"
+    jsonschema.validate(yaml.safe_load(text), build_schema(project.settings))  # editors must not mark it either
 
 
 def test_a_regression_has_no_strata_and_no_classes_to_weigh(project: Project):
