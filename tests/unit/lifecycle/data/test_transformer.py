@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from include.lifecycle.cli import main
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.data.preparation import prepare_data
 from include.lifecycle.data.transformer import source_digest, transformer_copy, with_features
@@ -140,3 +141,12 @@ def test_a_right_declaration_loads(project: Project):
     write(project.home, GOOD)
     project.write(with_transformer("transformer: 'trips:transform', inputs: {numeric: [age], categorical: [plan]}"))
     assert load_model("churn", settings=project.settings).features.read == ["age", "plan"]
+
+
+def test_lint_says_what_own_code_costs_at_serving(project: Project, capsys: pytest.CaptureFixture[str]):
+    write(project.home, GOOD)
+    assert main(["lint", "churn"], settings=project.settings) == 0
+    assert "not served by ONNX alone" not in capsys.readouterr().out
+    project.write(with_transformer("transformer: 'trips:transform', inputs: {numeric: [age], categorical: [plan]}"))
+    assert main(["lint", "churn"], settings=project.settings) == 0
+    assert "note: churn is not served by ONNX alone: each request of it passes through trips:transform" in capsys.readouterr().out

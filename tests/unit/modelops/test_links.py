@@ -1,0 +1,41 @@
+"""Links from tasks to pages."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from include.lifecycle.clock import FixedClock
+from include.lifecycle.data.validation_report import publish_page
+from include.lifecycle.runtime import RunContext, build_runtime
+from include.settings import load_settings
+from modelops.links import DataReportLink
+from modelops.operators.data import ValidateDataOperator
+from tests.unit.lifecycle.data.test_preparation import START
+
+RUN_ID = "manual__2026-01-01T00:00:00+00:00"
+
+
+def test_the_data_reports_link_names_the_page_that_was_written(tmp_path):
+    rt = build_runtime(load_settings({"MODELOPS_LOCAL": str(tmp_path)}), FixedClock(START))
+    content = {"model": "trips", "run": RUN_ID, "outcome": "pass", "reason": "", "quarantine": {}, "checks": []}
+    counts = {"rows": 1, "quarantined": 0, "clean_rows": 1}
+    page = publish_page(rt, RunContext("trips", RUN_ID, "validate_data"), content | counts)
+    operator: Any = ValidateDataOperator(task_id="validate_data", model="trips", fetched={})
+    key: Any = SimpleNamespace(dag_id="train__trips", run_id=RUN_ID)
+    (link,) = operator.operator_extra_links
+    assert isinstance(link, DataReportLink)
+    assert link.get_link(operator, ti_key=key) == f"/modelops/v1/models/trips/reports/{page.name}"
+    assert page == rt.storage.reports("trips") / page.name
+
+
+def test_values_on_the_page_are_text_only(tmp_path):
+    rt = build_runtime(load_settings({"MODELOPS_LOCAL": str(tmp_path)}), FixedClock(START))
+    check = {"check": "c", "column": "<b>", "outcome": "fail", "warning": False, "rows": 1, "unexpected": 1, "detail": ""}
+    content = {"model": "trips", "run": "r", "outcome": "fail", "reason": "<i>", "quarantine": {"<u>": 1}}
+    counts = {"rows": 1, "quarantined": 1, "clean_rows": 0}
+    checks = [check | {"examples": ["<script>alert(1)</script>"]}]
+    page = publish_page(rt, RunContext("trips", "r", "validate_data"), content | counts | {"checks": checks})
+    text = page.read_text()
+    assert "&lt;script&gt;" in text
+    assert not any(tag in text for tag in ("<script", "<i>", "<u>", "<b>alert", "<td><b>"))
