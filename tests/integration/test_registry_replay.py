@@ -18,7 +18,9 @@ from include.lifecycle.registry.artefacts import fetch_version
 from include.lifecycle.registry.client import aliases_of, versions_of
 from include.lifecycle.registry.record import read_record
 from include.lifecycle.registry.replay import Replay, recorded_spec, replay_version
-from include.lifecycle.results import FetchedData
+from include.lifecycle.results import FetchedData, PreparedData, TrainedModel
+from include.lifecycle.training.fitting import train_model
+from include.lifecycle.training.tuning import open_study, run_trials
 from include.lifecycle.verdicts import Outcome
 from tests.integration.registry_lab import START, Lab, flights, lab_spec
 
@@ -32,8 +34,8 @@ def lab(make_runtime, mlflow_server) -> Lab:
     return lab
 
 
-def train(lab: Lab, algorithm: str) -> None:
-    """One version from a fetched file: snapshot, split, fit, evaluation, registration, as a train Dag does it."""
+def train(lab: Lab, algorithm: str | None) -> None:
+    """One version from a fetched file, as a train Dag makes it; a study chooses where no algorithm is named."""
     file = lab.run("fetch_data").folder(lab.rt.storage) / "data.parquet"
     file.parent.mkdir(parents=True, exist_ok=True)
     rows = flights(START, 40, 60, seed=3)
@@ -41,8 +43,15 @@ def train(lab: Lab, algorithm: str) -> None:
     fetched = FetchedData(path=file, rows=len(rows), rows_in_window=len(rows), columns=list(rows.columns), seconds=0.0)
     snapshot = snapshot_data(lab.spec, lab.rt, lab.run("snapshot_data"), fetched)
     prepared = prepare_data(lab.spec, lab.rt, lab.run("prepare_data"), lab.order(), fetched)
-    trained = lab.fit(prepared, algorithm)
+    trained = lab.fit(prepared, algorithm) if algorithm else tuned(lab, prepared)
     lab.register(prepared, trained, lab.evaluate(prepared, trained), snapshot)
+
+
+def tuned(lab: Lab, prepared: PreparedData) -> TrainedModel:
+    """Study and fit by the real stages."""
+    plan = open_study(lab.spec, lab.rt, lab.run("prepare_data"), lab.order(), prepared)
+    run_trials(lab.spec, lab.rt, lab.run("tune"), plan, prepared, 0)
+    return train_model(lab.spec, lab.rt, lab.run("train_model"), lab.order(), plan, prepared)
 
 
 def test_a_replay_gives_the_same_numbers_and_changes_nothing(lab: Lab, capsys) -> None:
@@ -125,3 +134,14 @@ def test_a_replay_takes_the_feature_code_that_lies_with_the_version(make_runtime
     report = replay_version(lab.rt, lab.run("replay"), Replay(lab.spec.name, 1))
     assert (report.outcome, report.data) == (Outcome.PASS, {})
     assert set(report.environment) == {"code_digest"}
+
+
+def test_a_study_of_one_worker_is_run_again(make_runtime, mlflow_server, postgres, capsys) -> None:
+    rt = make_runtime(MODELOPS_MLFLOW_URL=mlflow_server, MODELOPS_OPTUNA_URL=postgres.url(postgres.create_database()))
+    small = {"workers": 1, "trials": 5, "estimators": ["logistic_regression", "hist_gradient_boosting"], "study_plots": False}
+    lab = Lab(rt, lab_spec(f"flights_{uuid4().hex[:8]}", training=small))
+    train(lab, None)
+    assert main(["replay", lab.spec.name, "1", "--tune", "--json"], settings=rt.settings) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["outcome"], report["chosen"], report["tuned"]) == ("pass", {}, True)
+    assert main(["replay", lab.spec.name, "1"], settings=rt.settings) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 from uuid import uuid4
 
@@ -31,10 +33,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     from include.lifecycle.runtime import RunContext, build_runtime
 
     rt = build_runtime(settings)
-    _quiet_dvc()
     context = RunContext(arguments.model, f"replay__{uuid4().hex[:12]}", "replay", by="command line")
     try:
-        report = replay_version(rt, context, Replay(arguments.model, arguments.version, tune=arguments.tune))
+        with redirect_stdout(sys.stderr):  # what libraries say of their steps is no part of the answer
+            _quiet_dvc()
+            report = replay_version(rt, context, Replay(arguments.model, arguments.version, tune=arguments.tune))
     finally:
         rt.engine.dispose()
     if arguments.json:
