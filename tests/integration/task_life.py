@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def life_spec(task: str, name: str, **over: Any) -> ModelSpec:
     """The tests' model with this task, few trials, and daily windows."""
     small: dict[str, Any] = {
         "name": name,
-        "training": {"estimators": ["lightgbm", "hist_gradient_boosting"], "trials": 3, "workers": 1, "folds": 2},
+        "training": {"estimators": ["lightgbm", "hist_gradient_boosting"], "trials": 2, "workers": 1, "folds": 2},
         "data": {"query": f"{name}/training.sql"},
         "labels": {"query": f"{name}/labels.sql", "mature_after": "2h"},
         "monitoring": {"window": "1d", "minimum_rows": 200, "minimum_labels": 150},
@@ -69,6 +69,7 @@ class Life:
     spec: ModelSpec
     postgres: PostgresServer
     database: str
+    run_id: str = "manual__1"
 
     @classmethod
     def begin(cls, rt: Runtime, spec: ModelSpec, postgres: PostgresServer) -> Life:
@@ -101,10 +102,10 @@ class Life:
 
         clock = FixedClock(now)
         rt = Runtime(self.rt.settings, clock, self.rt.storage, self.rt.engine, Ledger(self.rt.engine, clock))
-        return Life(rt, self.spec, self.postgres, self.database)
+        return replace(self, rt=rt)
 
     def run(self, task: str) -> RunContext:
-        return RunContext(self.spec.name, "manual__1", task)
+        return RunContext(self.spec.name, self.run_id, task)
 
     def order(self) -> TrainingOrder:
         now = self.rt.clock.now()
@@ -133,11 +134,15 @@ class Life:
         run_trials(self.spec, self.rt, self.run("tune"), plan, prepared, 0)
         return train_model(self.spec, self.rt, self.run("train_model"), self.order(), plan, prepared)
 
+    def judged(self, prepared: PreparedData, trained: TrainedModel) -> Evaluation:
+        """evaluate."""
+        return evaluate_model(self.spec, self.rt, self.run("evaluate_model"), self.order(), prepared, trained)
+
     def whole(self) -> tuple[Evaluation, RegisteredVersion, TrainedModel, PreparedData]:
         """From the source to a registered version."""
         snapshot, prepared = self.prepared()
         trained = self.trained(prepared)
-        evaluation = evaluate_model(self.spec, self.rt, self.run("evaluate_model"), self.order(), prepared, trained)
+        evaluation = self.judged(prepared, trained)
         run = self.run("register_model")
         registered = register_model(self.spec, self.rt, run, self.order(), snapshot, prepared, trained, evaluation)
         return evaluation, registered, trained, prepared

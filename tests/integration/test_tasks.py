@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,7 @@ from include.lifecycle.monitoring.monitor import monitor_model
 from include.lifecycle.monitoring.profile import CategoricalProfile, read_profile
 from include.lifecycle.registry.artefacts import materialise_profile, materialise_version
 from include.lifecycle.registry.client import registry_client
+from include.lifecycle.registry.promotion import promote
 from include.lifecycle.registry.scoring import fitted_scores, load_fitted
 from include.lifecycle.rollout.serving_check import compare_golden
 from include.lifecycle.tables import windows
@@ -115,3 +117,22 @@ def _check_monitoring(life: Life, task: str, metric: str) -> None:
     assert stored[0]["health"] > 0.9 > stored[3]["health"]
     profile = read_profile(materialise_profile(life.rt, life.spec.name, 1))
     assert isinstance(profile.prediction, CategoricalProfile) == (task == "multiclass_classification")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_challenger_faces_a_champion_of_its_own_task_only(task: str, begin: Callable[[str], Life]) -> None:
+    life = begin(task)
+    _, first, trained, prepared = life.whole()
+    promote(life.rt, life.spec.name, first.version, reason="a test", key=f"{life.spec.name}:1", actor="test")
+    again = replace(life, run_id="manual__2").judged(prepared, trained)
+    same = next(verdict for verdict in again.verdicts if verdict.check.startswith("champion:"))
+    assert same.evidence["metric"] == life.spec.objective.metric
+    assert same.evidence["gain"]["estimate"] == pytest.approx(0, abs=1e-4)
+    if task == "regression":
+        return
+    order = {"objective": life.spec.objective.model_copy(update={"classes": CLASSES[::-1]})}
+    other = replace(life, run_id="manual__3", spec=life.spec.model_copy(update=order))
+    evaluation = other.judged(prepared, other.trained(prepared))
+    verdict = next(verdict for verdict in evaluation.verdicts if verdict.check.startswith("champion"))
+    assert verdict.outcome == "inconclusive"
+    assert "its classes are early, late, on time, objective.classes are now on time, late, early" in verdict.reason
