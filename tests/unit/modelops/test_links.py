@@ -7,10 +7,13 @@ from typing import Any
 
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.data.validation_report import publish_page
+from include.lifecycle.evaluation.report import HTML
+from include.lifecycle.evaluation.report import publish_page as publish_evaluation
 from include.lifecycle.runtime import RunContext, build_runtime
 from include.settings import load_settings
-from modelops.links import DataReportLink
+from modelops.links import DataReportLink, EvaluationReportLink
 from modelops.operators.data import ValidateDataOperator
+from modelops.operators.evaluation import EvaluateModelOperator
 from tests.unit.lifecycle.data.test_preparation import START
 
 RUN_ID = "manual__2026-01-01T00:00:00+00:00"
@@ -27,6 +30,18 @@ def test_the_data_reports_link_names_the_page_that_was_written(tmp_path):
     assert isinstance(link, DataReportLink)
     assert link.get_link(operator, ti_key=key) == f"/modelops/v1/models/trips/reports/{page.name}"
     assert page == rt.storage.reports("trips") / page.name
+
+
+def test_the_evaluations_link_names_the_page_that_was_written(tmp_path):
+    rt = build_runtime(load_settings({"MODELOPS_LOCAL": str(tmp_path)}), FixedClock(START))
+    (tmp_path / HTML).write_text("<html></html>")
+    page = publish_evaluation(rt, RunContext("trips", RUN_ID, "evaluate_model"), tmp_path)
+    operator: Any = EvaluateModelOperator(task_id="evaluate_model", model="trips", order={}, prepared={}, trained={})
+    key: Any = SimpleNamespace(dag_id="train__trips", run_id=RUN_ID)
+    (link,) = operator.operator_extra_links
+    assert isinstance(link, EvaluationReportLink)
+    assert link.get_link(operator, ti_key=key) == f"/modelops/v1/models/trips/reports/{page.name}"
+    assert page.read_text() == "<html></html>"
 
 
 def test_values_on_the_page_are_text_only(tmp_path):

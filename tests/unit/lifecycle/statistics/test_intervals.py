@@ -18,6 +18,7 @@ from include.lifecycle.statistics.intervals import (
     block_sums,
     clopper_pearson,
     plain_number,
+    quantile_interval,
     resample_weights,
     resampled_interval,
     wilson,
@@ -151,3 +152,22 @@ def test_numbers_for_json() -> None:
 def test_no_blocks_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         resample_weights(0, 10, 1)
+
+
+@pytest.mark.parametrize("count", [72, 73, 100, 400])
+def test_ranks_of_a_quantile_are_scipys_binomial_ones(count: int) -> None:
+    values = np.random.default_rng(count).permutation(np.arange(1.0, count + 1))
+    found = quantile_interval(values, 0.95)
+    assert found.lower == binom.ppf(0.025, count, 0.95)
+    high = binom.ppf(0.975, count, 0.95) + 1
+    assert (found.upper == high) if high <= count else math.isnan(found.upper)
+
+
+def test_a_quantile_interval_covers_and_says_when_it_cannot() -> None:
+    random, inside = np.random.default_rng(7), 0
+    for _ in range(1000):
+        found = quantile_interval(random.random(120), 0.95)
+        inside += found.lower <= 0.95 <= found.upper
+    assert inside >= 940  # never below nominal but for simulation error
+    assert math.isnan(quantile_interval(random.random(60), 0.95).upper)
+    assert not quantile_interval(np.array([]), 0.95).known
