@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from benchmarks.harness import REPETITIONS, Bench, Claim, machine, write_claim
 from include.lifecycle.commands.tables import aligned
@@ -22,6 +25,7 @@ _SIGN = {"at_least": ">=", "at_most": "<="}
 
 def main(arguments: list[str]) -> int:
     """Run what was asked for; a claim that breaks is told with its reason and stops no other."""
+    signal.signal(signal.SIGTERM, _interrupt)
     options = _parser().parse_args(arguments)
     on, found, broken = machine(), list[Claim](), list[str]()
     results = load_settings().storage.parent / "bench" if options.results is None else options.results
@@ -37,6 +41,11 @@ def main(arguments: list[str]) -> int:
     if broken:
         print(f"broke: {', '.join(broken)}")
     return 2 if broken else 0 if all(claim.met for claim in found) else 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Treat SIGTERM like Ctrl-C, so that the servers that were started are ended."""
+    raise KeyboardInterrupt
 
 
 def _measure(name: str, options: argparse.Namespace, results: Path, on: dict[str, object]) -> list[Claim]:

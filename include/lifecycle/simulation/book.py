@@ -15,7 +15,7 @@ from include.lifecycle.training.permission import month_of
 
 @dataclass
 class Book:
-    """Open signals by cause, trainings so far, and which causes of which version were trained for at what effect."""
+    """Open signals by cause, trainings so far, which causes of which version were trained for at what effect, last decision."""
 
     spec: ModelSpec
     opened: dict[str, SignalView] = field(default_factory=dict)
@@ -23,6 +23,7 @@ class Book:
     requests: list[datetime] = field(default_factory=list)
     trainings: list[datetime] = field(default_factory=list)
     fruitless: int = 0
+    last_codes: frozenset[tuple[str, str]] = frozenset()
     _next: int = 1
 
     def refresh(self, version: int, found: Sequence[Standing]) -> list[tuple[str, str, str]]:

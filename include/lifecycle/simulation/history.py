@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -89,8 +90,9 @@ def read_history(spec: ModelSpec, rt: Runtime, url: URL | None, start: datetime,
         window_start=start,
         window_end=end,
     )
-    # windows that were found faulty later would not have been known then
-    whole = spec.model_copy(update={"data": spec.data.model_copy(update={"exclude_faulted": False})})
+    # Windows that were found faulty later were not known then; a cap is of each training's window, not of the whole stretch.
+    changed = {"exclude_faulted": False, "max_rows": math.ceil(spec.data.max_rows * ((end - start) / spec.data.window))}
+    whole = spec.model_copy(update={"data": spec.data.model_copy(update=changed)})
     fetched = fetch_data(whole, apart, RunContext(spec.name, "simulate", "fetch_data"), order, url)
     raw = pd.read_parquet(fetched.path)
     served = with_features(spec, rt.settings.home, clean(spec, raw), folder)

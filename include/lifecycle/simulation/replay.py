@@ -168,9 +168,13 @@ class Replay:
         """The policy's answer; the cause of a training that it wants."""
         views = list(book.opened.values())
         if not views:
+            book.last_codes = frozenset()
             return None
         decision = decide_retraining(views, book.state(course.champion.number, now), self.history.spec, now)
-        course.events.append(Event(now, "decision", decision.act, decision.reason, course.champion.number))
+        codes = frozenset((view.cause, decision.by_signal[view.id].code) for view in views)
+        if codes != book.last_codes:  # as the ledger: a decision is noted when it changes
+            course.events.append(Event(now, "decision", decision.act, decision.reason, course.champion.number))
+        book.last_codes = codes
         if decision.act != "retrain":
             return None
         cause = next(view.cause for view in views if view.id == decision.primary)
