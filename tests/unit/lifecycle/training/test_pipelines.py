@@ -90,10 +90,11 @@ def test_only_one_kind_of_column_is_enough():
 
 
 def test_what_cannot_be_built_is_named():
-    with pytest.raises(SpecInvalidError, match="estimator 'lightgbm' cannot be trained yet; allowed: logistic_regression, "):
-        build_pipeline(SPEC, "lightgbm", {})
-    with pytest.raises(SpecInvalidError, match="task 'regression' cannot be trained yet"):
-        build_pipeline(make_spec(objective={"task": "regression", "metric": "rmse"}), "random_forest", {})
+    with pytest.raises(SpecInvalidError, match=r"'linear_regression' cannot learn binary_classification; allowed: hist_"):
+        build_pipeline(SPEC, "linear_regression", {})
+    regression = make_spec(objective={"task": "regression", "metric": "rmse"})
+    with pytest.raises(SpecInvalidError, match="'logistic_regression' cannot learn regression; allowed: hist_"):
+        build_pipeline(regression, "logistic_regression", {})
 
 
 def test_starting_points_lie_within_their_bounds():
