@@ -49,6 +49,7 @@ class _Look:
 
     @property
     def actor(self) -> str:
+        """Who acts: the person who forces it, else the task."""
         return self.forced.by if self.forced else self.run.actor
 
 
