@@ -17,7 +17,7 @@ from include.settings import PROJECT_ROOT
 
 SIZES = {"models": 1_000, "signals": 50}
 TINY = {"models": 6, "signals": 3}
-PARSE_CPU = 60.0  # CPU seconds; ten minutes of one core at min_file_process_interval are far away
+PARSE_CPU = 90.0  # CPU seconds; one parsing process then looks at 1,000 models within about a minute and a half
 START_MORE, DECIDE = 0.3, 5.0
 _YAML = """\
 name: {name}
