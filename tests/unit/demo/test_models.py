@@ -71,12 +71,12 @@ def leaves(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
 @pytest.mark.parametrize("file", overlay_files(), ids=lambda file: file.stem)
 def test_overlay_holds_intervals_and_small_numbers_only(file: Path):
     allowed = {
-        "data": {"max_rows"},
+        "data": {"max_rows", "new_rows_threshold"},
         "training": {"estimators", "trials", "workers", "folds", "tuning_rows"},
         "evaluation": {"margin", "minimum_rows", "on_inconclusive"},
         "rollout": {"steps", "limits", "give_up_after", "bake", "poll"},
         "monitoring": {"window", "minimum_rows", "minimum_labels", "report_rows"},
-        "retraining": {"cooldown", "confirm"},
+        "retraining": {"cooldown", "confirm", "max_age"},
         "retention": {"keep_versions", "retire_after"},
     }
     for path in leaves(yaml.safe_load(file.read_text(encoding="utf-8"))):
