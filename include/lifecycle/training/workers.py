@@ -75,8 +75,7 @@ def deadline_of(rt: Runtime, study: Study, training: TrainingSection) -> float:
 def next_turn(rt: Runtime, study: Study, worker: int, training: TrainingSection, *, total: int, deadline: float) -> Turn:
     """Take a trial, or learn that there is nothing more to take. Dead workers' trials are given back first."""
     with _alone(rt, study):
-        _take_over(study, training)
-        trials = study.get_trials(deepcopy=False)
+        trials = _take_over(study, training)
         finished = sum(trial.state.name in FINISHED for trial in trials)
         if over := _ending(study, trials, finished, training, total=total, deadline=deadline):
             return Turn(over=over)
@@ -138,15 +137,19 @@ class Heartbeat:
                 _log.warning("no heartbeat for trial %s, the study database did not answer: %s", trial_id, problem)
 
 
-def _take_over(study: Study, training: TrainingSection) -> None:
-    """Give back what silent workers left, and what died between taking a trial and the first sign of life."""
+def _take_over(study: Study, training: TrainingSection) -> list[FrozenTrial]:
+    """Give back what silent workers left, and what died between taking a trial and the first sign of life; all trials then."""
     import optuna
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         optuna.storages.fail_stale_trials(study)
     # taking a trial and naming its worker happen under one lock: a nameless one belongs to nobody alive
-    _free(study, training, lambda trial: WORKER not in trial.user_attrs)
+    trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
+    if any(trial.state.name == "RUNNING" and WORKER not in trial.user_attrs for trial in trials):
+        _free(study, training, lambda trial: WORKER not in trial.user_attrs)
+        trials = study.get_trials(deepcopy=False)
+    return trials
 
 
 def _free(study: Study, training: TrainingSection, whose: Any) -> int:
