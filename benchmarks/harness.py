@@ -116,5 +116,13 @@ def write_claim(folder: Path, claim: Claim, *, repetitions: int, sizes: Mapping[
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{claim.claim}.json"
     told = asdict(claim) | {"met": claim.met, "repetitions": repetitions, "sizes": dict(sizes), "machine": dict(on)}
+    told["memory"] = _peaks(claim.details.get("runs", []))
     path.write_text(json.dumps(told | {"measured_at": datetime.now(UTC).isoformat()}, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _peaks(runs: Any) -> dict[str, float]:
+    """Median peak memory in MB of each side whose processes were measured here."""
+    sides = runs if isinstance(runs, dict) else {"ours": runs}
+    known = {side: [row for row in rows if "peak_bytes" in row] for side, rows in sides.items()}
+    return {side: round(median(rows, "peak_bytes") / MEGABYTE, 1) for side, rows in known.items() if rows}

@@ -38,11 +38,11 @@ def test_a_child_tells_its_own_memory_and_its_failure() -> None:
 
 
 def test_a_claim_is_written_with_everything_that_it_rests_on(tmp_path: Path) -> None:
-    claim = Claim("c", 2.0, 6.0, "s", 3.0, 3.0, "at_least", {"runs": []})
+    claim = Claim("c", 2.0, 6.0, "s", 3.0, 3.0, "at_least", {"runs": [{"peak_bytes": 5_000_000}]})
     path = write_claim(tmp_path, claim, repetitions=3, sizes={"rows": 5}, on={"cpu": "x"})
     told = json.loads(path.read_text())
     assert {"claim", "ours", "peer", "ratio", "bar", "met", "machine", "repetitions", "sizes"} <= set(told)
-    assert (told["met"], told["sizes"]) == (True, {"rows": 5})
+    assert (told["met"], told["sizes"], told["memory"]) == (True, {"rows": 5}, {"ours": 5.0})
 
 
 def test_repetitions_are_interleaved(tmp_path: Path) -> None:
