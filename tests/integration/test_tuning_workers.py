@@ -119,3 +119,16 @@ def test_what_is_not_tuned_says_so_at_once(rt: Runtime, prepared: PreparedData):
     tuned = run_trials(spec, rt, run("tune"), plan, prepared, 0)
     assert (tuned.trials, tuned.best_value) == (0, None)
     assert tuned.reason == "training.entry_point include.training.trips:train trains; nothing is tuned"
+
+
+def test_a_trial_that_died_before_its_worker_was_named_is_run_by_the_next(rt: Runtime, prepared: PreparedData):
+    plan = opened(rt, prepared, trials=2)
+    study = load_study(rt, plan.study, SPEC.training)
+    orphan = study.ask()
+    deadline = deadline_of(rt, study, SPEC.training)
+    turns = [next_turn(rt, study, worker, SPEC.training, total=2, deadline=deadline) for worker in (0, 1, 2)]
+    assert study.trials[orphan.number].state.name == "FAIL"
+    assert [turn.trial is not None for turn in turns] == [True, True, False]
+    assert turns[2].over is None
+    points = [study.trials[turn.trial.number].system_attrs["fixed_params"]["algorithm"] for turn in turns[:2] if turn.trial]
+    assert sorted(points) == sorted(SPEC.training.estimators[:2])
