@@ -65,7 +65,13 @@ def test_every_watched_column_has_a_null_by_window_size(profile):
 def test_ignored_columns_are_left_out():
     train, _ = make_table(20, seed=1)
     holdout, honest = make_table(10, seed=2)
-    found = build_profile(make_spec(columns={"wind": {"drift": "ignore", "pii": "keep"}}), train, holdout, honest, seed=1)
+    found = build_profile(
+        make_spec(columns={"wind": {"drift": "ignore", "pii": "keep", "max_missing": None, "outliers": "watch"}}),
+        train,
+        holdout,
+        honest,
+        seed=1,
+    )
     assert list(found.numeric) == ["warmth"]
 
 
