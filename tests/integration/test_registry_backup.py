@@ -85,7 +85,8 @@ def test_two_versions_side_by_side(two: Lab, capsys) -> None:
     assert found["same_holdout"] is True
     assert found["identity"]["algorithm"] == ["hist_gradient_boosting", "logistic_regression"]
     assert found["params"]["C"] == [None, 1.0]
-    assert (found["data"], found["features"], found["spec"], found["environment"]) == ({}, {}, {}, {})
+    assert (found["data"], found["features"], found["spec"]) == ({}, {}, {})
+    assert set(found["environment"]) <= {"code_digest", "git_revision"}, "only the code may have been edited meanwhile"
     tags = [registry_client(two.rt).get_model_version(name, number).tags for number in ("1", "2")]
     assert found["digests"]["model_digest"] == [one["model_digest"] for one in tags]
     assert found["metrics"]["roc_auc"] == pytest.approx([float(one["metric_value"]) for one in tags], abs=1e-6)

@@ -57,7 +57,8 @@ def tuned(lab: Lab, prepared: PreparedData) -> TrainedModel:
 def test_a_replay_gives_the_same_numbers_and_changes_nothing(lab: Lab, capsys) -> None:
     assert main(["replay", lab.spec.name, "1", "--json"], settings=lab.rt.settings) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["outcome"], report["data"], report["chosen"], report["environment"]) == ("pass", {}, {}, {})
+    assert (report["outcome"], report["data"], report["chosen"]) == ("pass", {}, {})
+    assert set(report["environment"]) <= {"code_digest", "git_revision"}, "only the code may have been edited meanwhile"
     assert {"roc_auc", "brier_score"} <= set(report["metrics"])
     assert all(abs(new - old) <= 1e-9 for old, new in report["metrics"].values())
     assert [int(one.version) for one in versions_of(lab.rt, lab.spec.name)] == [1]
@@ -133,7 +134,7 @@ def test_a_replay_takes_the_feature_code_that_lies_with_the_version(make_runtime
     source.write_text(source.read_text().replace("2.0", "-3.0 + 100"), encoding="utf-8")
     report = replay_version(lab.rt, lab.run("replay"), Replay(lab.spec.name, 1))
     assert (report.outcome, report.data) == (Outcome.PASS, {})
-    assert set(report.environment) == {"code_digest"}
+    assert "code_digest" in report.environment
 
 
 def test_a_study_of_one_worker_is_run_again(make_runtime, mlflow_server, postgres, capsys) -> None:
