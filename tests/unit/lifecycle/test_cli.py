@@ -141,14 +141,14 @@ def test_schema_is_valid_and_accepts_what_loads(project):
     files = [project.model_file, *(PROJECT_ROOT / "include" / "models" / f"{name}.yaml" for name in load_all())]
     for file in files:
         jsonschema.validate(yaml.safe_load(file.read_text()), schema)
-    for wrong in ("risk: high", "rollout: {bake: 5}", "training: {seeds: 1}", "columns: {age: {pii: hash}}"):
+    for wrong in ("risk: high", "rollout: {bake: 5}", "training: {seeds: 1}", "columns: {age: {pii: mask}}"):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(yaml.safe_load(f"{CHURN}{wrong}\n"), schema)
 
 
 def test_schema_prints_and_writes(project, capsys):
     assert main(["schema"], settings=project.settings) == 0
-    assert json.loads(capsys.readouterr().out)["required"] == ["name", "owner", "tier", "data", "labels", "objective"]
+    assert json.loads(capsys.readouterr().out)["required"] == ["name", "owner", "tier", "data", "objective"]
     assert main(["schema", "--write"], settings=project.settings) == 0
     assert main(["schema", "--docs", "--write"], settings=project.settings) == 0
     assert (project.home / "include/models/schema.json").is_file()

@@ -66,9 +66,6 @@ NOT_YET = [
     ("risk: high", "risk: 'high' is not available yet; allowed now: low, medium"),
     ("alerts: {owner: x}", "alerts.owner: 'x' is not available yet; allowed now: null (the default)"),
     ("rollout: {strategy: ab_test}", "rollout.strategy: 'ab_test' is not available yet; allowed now: canary, direct"),
-    ("retraining: {mode: suggest}", "retraining.mode: 'suggest' is not available yet; allowed now: auto, off"),
-    ("retraining: {max_age: 31d}", "retraining.max_age: '31d' is not available yet; allowed now: '30d' (the default)"),
-    ("retraining: {freeze: [x]}", "retraining.freeze: ['x'] is not available yet; allowed now: [] (the default)"),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
 ]
 
