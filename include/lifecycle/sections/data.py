@@ -11,7 +11,6 @@ from include.lifecycle.sections.data_checks import MissingSection, OutliersSecti
 from include.lifecycle.sections.sources import DatasetSection, StoreSection
 from include.lifecycle.units import Duration, PositiveDuration
 
-
 TRANSFORMER = r"^[a-z_][a-z0-9_]*:[A-Za-z_][A-Za-z0-9_]*$"  # a module right below include/features, and a function
 
 

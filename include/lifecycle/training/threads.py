@@ -1,7 +1,7 @@
 """Native threads of a training: `training.threads`, and not one more, whatever was imported before or is imported later.
 
 threadpoolctl limits only libraries that are loaded already, so scikit-learn's OpenMP is loaded first; what is loaded later (by an
-own training function) reads the environment. Without it two workers on two cores fight over them, and a fit takes ten times as long.
+own training function) reads the environment. Without it two workers fight over two cores, and a fit takes ten times as long.
 """
 
 from __future__ import annotations
