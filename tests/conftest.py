@@ -70,6 +70,12 @@ class PostgresServer:
         return name
 
 
+def pytest_configure() -> None:
+    """Hear Ctrl-C in what tests start: a shell's background job, as of a build server, hands on that it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL server, ended after the session."""
