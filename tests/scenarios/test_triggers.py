@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from include.lifecycle.ledger import Entry
 from include.settings import PROJECT_ROOT
 from tests.conftest import free_port
 
+AIRFLOW = Path(sys.executable).with_name("airflow")
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 QUERY = "SELECT visit_id, visited_at, age, ill FROM visits WHERE visited_at >= :window_start AND visited_at < :window_end"
 YAML = """
@@ -87,7 +89,7 @@ class SmallAirflow:
         """Start components, each in a process group of its own."""
         for name in names:
             with (self.root / f"{name}.log").open("ab") as log:
-                command = [str(PROJECT_ROOT / ".venv/bin/airflow"), name]
+                command = [str(AIRFLOW), name]
                 self.processes[name] = subprocess.Popen(
                     command, env=self.environment, stdout=log, stderr=log, cwd=self.root, start_new_session=True
                 )
@@ -143,7 +145,7 @@ def small(tmp_path, postgres, make_runtime) -> Iterator[SmallAirflow]:
     from include.lifecycle.clock import SystemClock
 
     small = SmallAirflow(tmp_path, postgres, make_runtime(SystemClock()))
-    migrate = [str(PROJECT_ROOT / ".venv/bin/airflow"), "db", "migrate"]
+    migrate = [str(AIRFLOW), "db", "migrate"]
     subprocess.run(migrate, env=small.environment, capture_output=True, check=True, timeout=180)
     try:
         yield small

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 CONSISTENCY = "consistency"
 SINGLE_ROWS = 50
 FEWEST_ROWS = 30
+_SMALLEST = 1e-12
 
 
 def consistency_gates(spec: ModelSpec, served: Served, sample: Sample, holdout: pd.DataFrame) -> list[Verdict]:
@@ -36,12 +37,19 @@ def consistency_gates(spec: ModelSpec, served: Served, sample: Sample, holdout: 
         return [too_few(f"{CONSISTENCY}:{name}", why, evidence) for name in names]
     first = score(served.engine, served.serving, rows)
     return [
-        *_exact(spec, served, rows, first, evidence),
+        *_exact(spec, served, rows, first, evidence, _scale(spec, sample)),
         _perturbed(spec, served, rows, first, subset(sample, chosen, FEWEST_ROWS), evidence),
     ]
 
 
-def _exact(spec: ModelSpec, served: Served, rows: pd.DataFrame, first: Floats, evidence: dict[str, Any]) -> list[Verdict]:
+def _scale(spec: ModelSpec, sample: Sample) -> float:
+    """What one unit of a tolerance is: a probability, or one standard deviation of a regression's target."""
+    return max(float(sample.y.std()), _SMALLEST) if spec.objective.task == "regression" else 1.0
+
+
+def _exact(
+    spec: ModelSpec, served: Served, rows: pd.DataFrame, first: Floats, evidence: dict[str, Any], scale: float
+) -> list[Verdict]:
     order = np.random.default_rng(spec.training.seed).permutation(len(rows))
     again = score(served.engine, served.serving, rows)
     permuted = np.empty_like(first)
@@ -50,14 +58,14 @@ def _exact(spec: ModelSpec, served: Served, rows: pd.DataFrame, first: Floats, e
     alone = np.concatenate([score(served.engine, served.serving, rows.iloc[[place]]) for place in few])
     tolerance = spec.evaluation.consistency.tolerance
     return [
-        _equal("repeated", "the same batch twice", first, again, 0.0, evidence),
-        _equal("permuted", "the same rows in another order", first, permuted, tolerance, evidence),
-        _equal("single", "rows one by one", first[few], alone, tolerance, evidence),
+        _equal("repeated", "the same batch twice", (again - first) / scale, 0.0, evidence),
+        _equal("permuted", "the same rows in another order", (permuted - first) / scale, tolerance, evidence),
+        _equal("single", "rows one by one", (alone - first[few]) / scale, tolerance, evidence),
     ]
 
 
-def _equal(name: str, what: str, one: Floats, other: Floats, tolerance: float, evidence: dict[str, Any]) -> Verdict:
-    largest = float(np.max(np.abs(one - other), initial=0.0))
+def _equal(name: str, what: str, differences: Floats, tolerance: float, evidence: dict[str, Any]) -> Verdict:
+    largest = float(np.max(np.abs(differences), initial=0.0))
     fine = largest <= tolerance  # NaN is not
     told = f"{what}: predictions differ by up to {largest:.3g}; allowed is {tolerance:g}"
     outcome = Outcome.PASS if fine else Outcome.FAIL
@@ -70,8 +78,7 @@ def _perturbed(
     rules, check = spec.evaluation.consistency, f"{CONSISTENCY}:perturbed"
     second = score(served.engine, served.serving, perturbed(spec, rows))
     regression = spec.objective.task == "regression"
-    scale = max(float(sample.y.std()), 1e-12) if regression else 1.0
-    shift = np.abs(second - first) / scale
+    shift = np.abs(second - first) / _scale(spec, sample)
     moved = mean_interval(sample, shift if shift.ndim == 1 else shift.max(axis=1))
     outcomes = [outcome_below(moved, rules.max_shift)]
     told = f"mean change {bounds(moved)}, allowed {rules.max_shift:g}"

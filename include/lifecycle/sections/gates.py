@@ -100,7 +100,9 @@ class ConsistencySection(Section):
 
     act: Act = Field(description=_ACT)
     rows: Rows = Field(description="hold-out rows that are asked")
-    tolerance: NotNegative = Field(description="largest difference of a prediction between batch, permuted batch and single row")
+    tolerance: NotNegative = Field(
+        description="largest difference of a prediction between batch, permuted batch, single row (regression: target deviations)"
+    )
     noise: NotNegative = Field(description="perturbation of each numeric feature, in its standard deviations")
     max_changed: Share = Field(description="fraction of decisions that the perturbation may change (regression: not asked)")
     max_shift: NotNegative = Field(

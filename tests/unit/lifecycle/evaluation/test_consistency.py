@@ -55,7 +55,7 @@ class Moody:
         self.calls += 1
         wind = np.nan_to_num(np.array(columns["wind"], dtype=float))
         if self.kind == "drifts":
-            return np.full(rows, 0.5) + 1e-4 * self.calls
+            return np.full(rows, 0.5) + 2e-4 * self.calls
         if self.kind == "looks at its neighbours":
             return np.clip(wind / 50 + wind.mean() / 1000, 0, 1)
         return (wind * 1e6 % 1.0).clip(0, 1)  # "is brittle"
@@ -82,6 +82,22 @@ def test_the_exported_model_is_consistent(served: Served) -> None:
 def test_inconsistent_models_fail_where_they_are(served: Served, kind: str, failing: set[str]) -> None:
     found = outcomes(SPEC, replace(served, engine=Moody(kind)))
     assert {name for name, outcome in found.items() if outcome == "fail"} == failing
+
+
+def test_a_regressions_differences_count_in_target_deviations(served: Served) -> None:
+    """Targets are large numbers: a difference of a millionth of their spread is rounding, one of their size is not."""
+
+    class Rounding(Moody):
+        def predict(self, columns: dict[str, list[object]], rows: int) -> np.ndarray:
+            wind = np.nan_to_num(np.array(columns["wind"], dtype=float))
+            return 1e4 * wind + (self.wobble if rows == 1 else 0.0)
+
+    spec = spec_of("regression")
+    rows = HOLDOUT.assign(late=1e4 * HOLDOUT["wind"])
+    for wobble, expected in ((0.1, "pass"), (1e4, "fail")):
+        engine = Rounding("rounds")
+        engine.wobble = wobble
+        assert outcomes(spec, replace(served, engine=engine), rows)["single"] == expected
 
 
 def test_few_rows_tell_nothing(served: Served) -> None:
