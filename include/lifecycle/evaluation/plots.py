@@ -8,7 +8,7 @@ from html import escape
 
 from include.lifecycle.statistics.intervals import Floats
 
-WIDTH, HEIGHT, PAD = 340, 240, 36
+WIDTH, HEIGHT, PAD = 340, 240, 48
 COLOURS = ("#1f6feb", "#bf8700", "#8250df", "#cf222e", "#1a7f37")
 MOST_POINTS = 400
 Line = tuple[str, Floats, Floats]
@@ -55,9 +55,9 @@ class _Frame:
 
     @classmethod
     def around(cls, xs: Sequence[Floats], ys: Sequence[Floats]) -> _Frame:
-        """The frame that holds all points; a single value gets an axis of length 1."""
-        flat_x = [float(value) for part in xs for value in (part.min(), part.max()) if len(part)]
-        flat_y = [float(value) for part in ys for value in (part.min(), part.max()) if len(part)]
+        """The frame that holds all points; a single value gets an axis of length 1, no point at all the unit square."""
+        flat_x = [float(value) for part in xs if len(part) for value in (part.min(), part.max())] or [0.0, 1.0]
+        flat_y = [float(value) for part in ys if len(part) for value in (part.min(), part.max())] or [0.0, 1.0]
         left, right, bottom, top = min(flat_x), max(flat_x), min(flat_y), max(flat_y)
         return cls(left, right if right > left else left + 1, bottom, top if top > bottom else bottom + 1)
 

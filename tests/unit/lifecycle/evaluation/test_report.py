@@ -11,6 +11,7 @@ from include.lifecycle.evaluation.case import Case
 from include.lifecycle.evaluation.curves import calibration_curve, charts
 from include.lifecycle.evaluation.importance import FeatureImportance, Importance
 from include.lifecycle.evaluation.page import html_page
+from include.lifecycle.evaluation.plots import line_chart
 from include.lifecycle.evaluation.table import GATES, run_gates
 from include.lifecycle.verdicts import Outcome, Verdict
 from tests.unit.lifecycle.evaluation.cases import scored, spec_of, trips
@@ -87,3 +88,8 @@ def test_importance_is_drawn() -> None:
     case = case_of("regression")
     case.__dict__["importance"] = found
     assert any("Importance: loss of roc_auc" in chart for chart in charts(case, []))
+
+
+def test_a_chart_of_nothing_is_an_empty_frame() -> None:
+    nothing = np.zeros(0)
+    assert ET.fromstring(line_chart("Nothing", "across", "up", [("", nothing, nothing)])).get("aria-label") == "Nothing"
