@@ -76,6 +76,19 @@ def test_a_no_keeps_the_cause_from_asking_until_it_has_grown(rt, by, state):
     assert len(unasked(rt)) == 1
 
 
+@pytest.mark.parametrize("cause", ["volume:new_rows", "external:request"])
+def test_a_no_to_new_rows_or_an_event_holds_for_that_signal_only(rt, cause):
+    open_signal(rt, cause, version=None, effect=1.0)
+    decide([SUGGEST], rt, RUN)
+    answer(rt, ASK, unasked(rt)[0].id, approved=False, by="bob")
+    decide([SUGGEST], rt, RUN)
+    assert (unasked(rt), rows_of(rt, signals)[0]["last_decision"]) == ([], "refuse:declined")
+    set_state(rt, signals, state="resolved")
+    later = open_signal(rt, cause, version=None, effect=1.0)
+    decide([SUGGEST], rt, RUN)
+    assert [question.causes[cause]["signal"] for question in unasked(rt)] == [later]
+
+
 def test_an_answer_counts_once(rt):
     open_signal(rt)
     decide([SUGGEST], rt, RUN)

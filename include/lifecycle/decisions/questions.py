@@ -135,13 +135,20 @@ def unasked(rt: Runtime) -> list[Question]:
         return [Question.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 
 
-def declined_effects(connection: Connection, model: str, versions: dict[str, int | None]) -> dict[str, float]:
-    """Effect at which each cause was last declined in a suggestion, where the version that showed it is the present one."""
+def declined_effects(connection: Connection, model: str, opened: Sequence[SignalView]) -> dict[str, float]:
+    """Effect at which each cause was last declined in a suggestion, where the version that showed it is the present one.
+
+    A signal of no version (volume, external) counts from nothing each time it opens: a no holds for that one signal alone.
+    """
+    present = {signal.cause: signal for signal in opened}
     query = select(_ROWS.causes).where(_ROWS.model == model, _ROWS.kind == "suggest", _ROWS.state.in_(("refused", "expired")))
     found: dict[str, float] = {}
     for causes in connection.execute(query.order_by(_ROWS.id)).scalars():
         for cause, told in causes.items():
-            if cause in versions and told["version"] == versions[cause]:
+            signal = present.get(cause)
+            if signal is None or told["version"] != signal.version:
+                continue
+            if signal.version is not None or told["signal"] == signal.id:
                 found[cause] = float(told["effect"])
     return found
 
