@@ -73,8 +73,23 @@ def test_a_slot_that_passed_while_the_dag_was_paused_is_made_good_once(rt):
     assert decide([spec], rt, RUN).training_requested == []
     request = rows_of(rt, training_requests)[-1]
     assert (request["source"], request["state"]) == ("schedule", "open")
-    assert "no run came" in request["reason"]
+    assert f"no training was requested at or since the schedule's slot of {slot:%Y-%m-%d %H:%M} UTC" in request["reason"]
     assert unclaimed(rt).training == [MODEL]
+
+
+def test_a_slot_whose_run_waits_for_a_training_is_not_missed(rt):
+    slot = datetime.now(UTC) - timedelta(hours=1)
+    spec = make_spec(retraining={"schedule": f"{slot.minute} {slot.hour} * * *"})
+    common = {"source": "signal", "reason": "r", "requested_by": "decide", "requested_at": NOW}
+    add(rt, training_requests, state="done", wall_at=slot - 3 * DAY, **common)
+    add(rt, training_requests, state="claimed", run_id="r1", wall_at=slot - timedelta(minutes=30), **common)
+    assert decide([spec], rt, RUN).training_requested == []
+    assert preview_decision(spec, rt).due == ()
+    set_state(rt, training_requests, state="done")
+    assert decide([spec], rt, RUN).training_requested == [MODEL]
+    request = rows_of(rt, training_requests)[-1]
+    assert "another training held its run back" in request["reason"]
+    assert request["cause"]["slot"] == slot.replace(second=0, microsecond=0).isoformat()
 
 
 def test_events_of_other_systems_become_one_decision(rt):

@@ -18,7 +18,7 @@ from include.lifecycle.results import TrainingOrder
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.tables import training_requests
 from include.lifecycle.training.conf import REASON_KINDS
-from include.lifecycle.training.requests import confirm_training, finish_requests
+from include.lifecycle.training.requests import SLOT, confirm_training, finish_requests, request_training
 from tests.integration.test_requests import ask
 from tests.unit.lifecycle.training.spec_for_tests import make_spec
 
@@ -119,6 +119,39 @@ def test_nothing_that_waits_is_lost_while_a_run_is_active(at):
     assert [cause["cause"] for cause in order.cause["causes"]] == ["manual", "decay:calibration_gap"]
     assert order.overrides == {"trials": 7}
     assert order.cause["cause"] == "decay:calibration_gap"
+
+
+def test_a_slot_that_was_made_good_is_not_trained_again_by_its_late_run(at):
+    rt, slot = at(NOON), datetime.now(UTC).replace(second=0, microsecond=0) - HOUR
+    cron = f"{slot.minute} {slot.hour} * * *"
+
+    def ask_for(moment: datetime) -> None:
+        with transaction(rt.engine) as connection:
+            request_training(
+                rt,
+                connection,
+                model="trips",
+                source="schedule",
+                reason="missed",
+                cause={"cause": "schedule", SLOT: moment.isoformat()},
+                requested_by="schedule",
+                requested_at=NOON,
+            )
+
+    ask_for(slot - 24 * HOUR)
+    confirm(rt, "r1", "signal", schedule=cron)
+    finish_requests(rt, "trips", "r1", "done", 1, "registered")
+    confirm(rt, "r2", "schedule", schedule=cron)  # the slot before says nothing of this one
+    finish_requests(rt, "trips", "r2", "failed", None, "out of memory")
+    ask_for(slot)
+    order = confirm(rt, "r3", "signal", schedule=cron)
+    for run_id in ("r4", "r5"):  # while it is trained, and afterwards
+        with pytest.raises(TrainingRefusedError, match=f"slot of {slot:%Y-%m-%d %H:%M} UTC was trained already by run r3"):
+            confirm(rt, run_id, "schedule", schedule=cron)
+        finish_requests(rt, "trips", "r3", "done", 2, "registered")
+    assert [row["state"] for row in requests(rt)] == ["done", "failed", "done"]
+    assert order.source == "schedule"
+    assert confirm(rt, "r6", "schedule", {"requested_by": "ann"}, schedule=cron)  # a person may ask all the same
 
 
 @pytest.mark.parametrize("kind", REASON_KINDS)

@@ -19,7 +19,7 @@ from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates, desired_traffic, ledger, training_requests
 from include.lifecycle.training.permission import CONFIRM_ACT
-from include.lifecycle.training.requests import request_training
+from include.lifecycle.training.requests import SLOT, request_training
 from include.lifecycle.units import format_duration
 
 AGE = "age:champion"
@@ -37,12 +37,16 @@ class Champion:
 
 @dataclass(frozen=True)
 class Survey:
-    """The tables at one moment, for all models. `requests`: wall times of the first and the newest training request."""
+    """The tables at one moment, for all models.
+
+    `requests`: wall times of the first and the newest training request. `in_hand`: see models_in_hand.
+    """
 
     kinds: dict[str, set[str]]
     questions: set[str]
     champions: dict[str, Champion]
     requests: dict[str, tuple[datetime, datetime]]
+    in_hand: set[str]
     now: datetime
     wall: datetime
 
@@ -58,7 +62,9 @@ class Survey:
         return age if age is not None and age > spec.retraining.max_age else None
 
     def missed(self, spec: ModelSpec) -> datetime | None:
-        """The slot of the schedule that passed without a request."""
+        """The slot of the schedule that passed without a request; None while the model is in hand: its own run may yet come."""
+        if spec.name in self.in_hand:
+            return None
         first, newest = self.requests.get(spec.name, (None, None))
         return missed_slot(spec, first, newest, self.wall)
 
@@ -76,9 +82,20 @@ def survey(connection: Connection, rt: Runtime) -> Survey:
         questions=models_with_questions(connection),
         champions={model: Champion(version, at) for model, version, at in connection.execute(serving)},
         requests={model: (first, newest) for model, first, newest in connection.execute(times)},
+        in_hand=models_in_hand(connection),
         now=rt.clock.now(),
         wall=datetime.now(UTC),
     )
+
+
+def models_in_hand(connection: Connection) -> set[str]:
+    """Models that are being trained, and those whose schedule asked already and waits.
+
+    A train Dag runs once at a time: while a training runs, Airflow holds back the slot's own run and starts it afterwards.
+    """
+    asked = training_requests.c
+    waits = (asked.state == "open") & (asked.source == "schedule") & (asked.requested_by == "schedule")
+    return set(connection.execute(select(asked.model).where(waits | (asked.state == "claimed")).distinct()).scalars())
 
 
 def refresh_facts(seen: Survey, spec: ModelSpec, rt: Runtime, run: RunContext, connection: Connection) -> bool:
@@ -95,15 +112,16 @@ def refresh_facts(seen: Survey, spec: ModelSpec, rt: Runtime, run: RunContext, c
         reason = f"the training of {trained:%Y-%m-%d %H:%M} UTC knew of it"
         resolve(rt, connection, spec.name, ANSWERED, reason, actor=run.actor, until=trained)
     slot = seen.missed(spec)
-    if slot is None or stopped(connection, spec.name):
+    if slot is None or stopped(connection, spec.name) or spec.name in models_in_hand(connection):
         return False
+    why = "its Dag was paused, Airflow was down, another training held its run back, or the schedule was another one"
     request_training(
         rt,
         connection,
         model=spec.name,
         source="schedule",
-        reason=f"the schedule asked at {slot:%Y-%m-%d %H:%M} UTC and no run came: its Dag was paused, or Airflow was down",
-        cause="schedule",
+        reason=f"no training was requested at or since the schedule's slot of {slot:%Y-%m-%d %H:%M} UTC: {why}",
+        cause={"cause": "schedule", SLOT: slot.isoformat()},
         requested_by="schedule",
         requested_at=rt.clock.now(),
     )

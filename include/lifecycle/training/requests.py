@@ -7,13 +7,14 @@ registration (or a failure) finishes them; upkeep frees what a dead run left beh
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from include.lifecycle.data.given import check_given
 from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.decisions.schedule import cron_of, last_slot
 from include.lifecycle.errors import TrainingRefusedError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.client import champion_version
@@ -26,6 +27,7 @@ from include.lifecycle.training.folding import cause_name, fold, told
 from include.lifecycle.training.permission import CONFIRM_ACT, FORCED, Refusal, refusal
 
 RunState = Literal["alive", "failed", "gone"]
+SLOT = "slot"  # key in the cause of a request that `decide` wrote for a slot whose own run had not come
 _ROWS = training_requests.c
 
 
@@ -152,6 +154,9 @@ def _claim(
     before = _earlier_order(connection, run)
     if before is not None and _still_claimed(connection, run):
         return before
+    by_clock = trigger == "schedule" and wanted.requested_by is None
+    if before is None and by_clock and (trained := _slot_trained(connection, spec)) is not None:
+        return trained
     if before is None and trigger != "signal":
         _write_own(rt, connection, spec.name, trigger, wanted, run, now)
     rows = _requests(connection, spec.name, "open")
@@ -171,6 +176,18 @@ def _claim(
     evidence = {"order": order.model_dump(mode="json"), FORCED: force, "requested_by": askers}
     rt.ledger.write(_entry(spec, run, CONFIRM_ACT, order.reason, evidence, key=_key(run)), connection)
     return order
+
+
+def _slot_trained(connection: Connection, spec: ModelSpec) -> Refusal | None:
+    """Why a cron's late run has nothing left to do: `decide` asked for its slot in its place, and a run took that."""
+    cron = cron_of(spec)
+    if cron is None:
+        return None
+    slot = last_slot(cron, datetime.now(UTC))
+    query = select(_ROWS.run_id).where(_ROWS.model == spec.name, _ROWS.source == "schedule", _ROWS.requested_by == "schedule")
+    query = query.where(_ROWS.state.in_(("claimed", "done")), _ROWS.cause[SLOT].as_string() == slot.isoformat())
+    run_id = connection.execute(query.limit(1)).scalar()
+    return None if run_id is None else Refusal(f"the slot of {slot:%Y-%m-%d %H:%M} UTC was trained already by run {run_id}")
 
 
 def _write_own(
