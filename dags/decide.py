@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, AssetOrTimeSchedule, Param
 
@@ -42,3 +43,5 @@ with DAG(
         questions.output
     )
     decide >> questions
+    # A run's state is that of its last tasks, and `ask` is skipped when there is no question: a failed decision must show.
+    decide >> EmptyOperator(task_id="decided")

@@ -112,6 +112,15 @@ def test_switching_a_dag_on_runs_no_past_slot(bag):
         assert getattr(timetable, "timetable", timetable).run_immediately == timedelta(0), dag_id
 
 
+def test_a_failed_decision_shows_in_its_run(bag):
+    """Airflow takes a run's state from its last tasks only; `ask` alone would be skipped, and the run green."""
+    dag = bag.dags["decide"]
+    last = {task.task_id for task in dag.tasks if not task.downstream_task_ids}
+    assert last == {"ask", "decided"}
+    assert dag.get_task("decided").upstream_task_ids == {"decide"}
+    assert dag.get_task("decided").trigger_rule == "all_success"
+
+
 def test_a_broken_yaml_breaks_its_own_file_only(tmp_path, monkeypatch):
     home = tmp_path / "home"
     for part in ("dags", "include/models", "include/sql"):

@@ -39,6 +39,10 @@ def test_a_backup_is_whole_found_damaged_and_restored(two: Lab, tmp_path: Path, 
     assert [file.suffix for file in (folder / "models" / name / "snapshots").iterdir()] == [".parquet"]
     assert (folder / "config/include/models/_defaults.yaml").is_file()
     into = tmp_path / "restored"
+    forged = ["backup", "--restore", str(folder), "--into", str(into), "--digest", "0" * 64]
+    assert main(forged, settings=settings) == 2
+    assert not into.exists()
+    capsys.readouterr()
     assert main(["backup", "--restore", str(folder), "--into", str(into)], settings=settings) == 0
     assert "every digest verified" in capsys.readouterr().out
     engine, serving = served_engine(into / "served" / name / "2")

@@ -118,7 +118,12 @@ def test_an_event_that_is_read_again_counts_once(rt):
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [({"model": "rian"}, "did you mean 'rain'"), ({"reason": " "}, "a sentence that says why"), ({"reason": 3}, "reason: got 3")],
+    [
+        ({"model": "rian"}, "did you mean 'rain'"),
+        ({"model": ["rain"]}, "is no model"),
+        ({"reason": " "}, "a sentence that says why"),
+        ({"reason": 3}, "reason: got 3"),
+    ],
 )
 def test_an_unreadable_event_is_noted_and_hides_no_other(rt, changes, said, caplog):
     take_events(rt, [event("1", **changes), event("2")], [MODEL], actor="decide")
@@ -128,6 +133,21 @@ def test_an_unreadable_event_is_noted_and_hides_no_other(rt, changes, said, capl
         outcomes = dict(connection.execute(select(deliveries.c.delivery_id, deliveries.c.outcome)).all())
     assert outcomes["1"].startswith("refused: ")
     assert outcomes["2"] == "signal external:request of rain"
+
+
+def test_what_the_database_cannot_hold_stops_nobody(rt):
+    take_events(rt, [event("1", reason="a\u0000b \ud800 c"), event("2")], [MODEL], actor="decide")
+    (signal,) = rows_of(rt, signals)
+    assert signal["effect"] == 2.0
+
+
+def test_one_model_that_cannot_be_read_hides_no_other(rt):
+    """A cron that lint would refuse, of a spec that was made before."""
+    open_signal(rt)
+    broken = SPEC.model_copy(
+        update={"name": "broken", "retraining": SPEC.retraining.model_copy(update={"schedule": "0 2 31 2 *"})}
+    )
+    assert decide([broken, SPEC], rt, RUN).training_requested == [MODEL]
 
 
 def test_a_stop_holds_back_signals_until_the_start(rt):

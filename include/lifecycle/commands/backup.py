@@ -22,7 +22,7 @@ def add_to(subparsers: Any) -> None:
     acts.add_argument("--restore", type=Path, metavar="FOLDER", help="copy a backup, verified, into --into; needs no server")
     parser.add_argument("--into", type=Path, metavar="EMPTY", help="where to restore; must be empty or not exist")
     parser.add_argument("--with-data", action="store_true", help="with --to: training data, too, not only its pointers")
-    parser.add_argument("--digest", help="with --check: the digest that --to printed, against a forged manifest")
+    parser.add_argument("--digest", help="with --check or --restore: the digest that --to printed, against a forged manifest")
     parser.set_defaults(run=run)
 
 
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             return 1
         print(f"{arguments.check} is whole: {_listed(found)}")
     else:
-        found = restore_backup(arguments.restore, arguments.into)
+        found = restore_backup(arguments.restore, arguments.into, arguments.digest)
         print(f"restored into {arguments.into}, every digest verified: {_listed(found)}")
     return 0
 

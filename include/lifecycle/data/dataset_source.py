@@ -88,6 +88,10 @@ class DatasetSource(Source):
         except (OSError, pa.ArrowInvalid) as problem:
             raise self._translate(problem) from problem
 
+    def local_files(self) -> list[str]:
+        """Paths of the files, links unresolved; empty on S3, which has none."""
+        return [] if self.path.startswith("s3://") else self._files()
+
     def _files(self) -> list[str]:
         """Paths in the file system's own spelling, sorted."""
         from pyarrow.fs import FileSelector, FileType

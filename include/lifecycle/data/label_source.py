@@ -44,7 +44,8 @@ def _dataset_query(spec: ModelSpec, source: DatasetSource, start: datetime, end:
     time = source.event_time_sql(spec.data.event_time)
     mature = round(spec.labels.mature_after.total_seconds() * 1e6)
     known = source.event_time_sql(spec.labels.known_at) if spec.labels.known_at else f"{time} + INTERVAL ({mature}) MICROSECOND"
+    target, window = quoted(spec.data.target), f"{time} >= {at(start)} AND {time} < {at(end)}"
     return (
-        f"SELECT {quoted(spec.data.key)} AS key, {time} AS event_time, {quoted(spec.data.target)} AS label, "  # noqa: S608 - quoted
-        f"{known} AS known_at FROM {TABLE} WHERE {time} >= {at(start)} AND {time} < {at(end)} AND label IS NOT NULL"
+        f"SELECT {quoted(spec.data.key)} AS key, {time} AS event_time, {target} AS label, {known} AS known_at "  # noqa: S608 - quoted
+        f"FROM {TABLE} WHERE {window} AND {target} IS NOT NULL"
     )

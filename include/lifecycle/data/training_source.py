@@ -38,7 +38,10 @@ def training_rows(spec: ModelSpec, rt: Runtime, order: TrainingOrder, access: Ac
     """
     if given := order.overrides.get(GIVEN):
         path = check_given(str(given), rt.settings, f"model {spec.name}")
-        return _files(spec, rt, order, path, given_format(path), None, window)
+        rows = _files(spec, rt, order, path, given_format(path), None, window)
+        for file in rows.source.local_files() if isinstance(rows.source, DatasetSource) else ():
+            check_given(file, rt.settings, f"model {spec.name}")  # a link among the files may lead elsewhere
+        return rows
     if spec.data.dataset is not None:
         account = access if isinstance(access, S3Account) else None
         return _files(spec, rt, order, spec.data.dataset.path, spec.data.dataset.format, account, window)

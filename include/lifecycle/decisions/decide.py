@@ -13,11 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from include.lifecycle.database import lock_model, transaction
-from include.lifecycle.decisions.facts import Survey, concerned, refresh_facts, survey
+from include.lifecycle.decisions.facts import Survey, refresh_facts, survey
 from include.lifecycle.decisions.history import open_signals, read_state, signal_view
 from include.lifecycle.decisions.policy import Decision, SignalDecision, SignalView, decide_retraining
 from include.lifecycle.decisions.questions import ask, expire_overdue, open_question, withdraw
-from include.lifecycle.errors import LifecycleError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import Decisions
 from include.lifecycle.runtime import RunContext, Runtime
@@ -57,25 +56,27 @@ def decide(specs: Sequence[ModelSpec], rt: Runtime, run: RunContext, *, forced: 
     """Decide on every open signal of these models, each model in a transaction of its own.
 
     Raises:
-        LifecycleError: no model could be decided on; the first one's error. One model's trouble does not stop the others.
+        Exception: no model could be decided on; the first one's error. One model's trouble, of whatever kind, stops no other.
     """
     with transaction(rt.engine) as connection:
         seen = survey(connection, rt)
-    requested, entries, problems = list[str](), list[int](), list[LifecycleError]()
-    looked_at = concerned(seen, specs)
-    for spec in looked_at:
+    requested, entries, problems, looked_at = list[str](), list[int](), list[Exception](), 0
+    for spec in specs:
         try:
+            if not seen.concerns(spec):
+                continue
+            looked_at += 1
             with transaction(rt.engine) as connection:
                 look = _Look(spec, rt, run, connection, forced)
                 asked = _decide_model(look, seen)
-        except LifecycleError as problem:
+        except Exception as problem:
             log.exception("no decision on %s", spec.name)
             problems.append(problem)
             continue
         entries += look.written
         if asked:
             requested.append(spec.name)
-    if problems and len(problems) == len(looked_at):
+    if problems and len(problems) >= max(1, looked_at):
         raise problems[0]
     return Decisions(training_requested=requested, ledger_ids=entries)
 

@@ -84,13 +84,18 @@ def take_events(rt: Runtime, events: Iterable[ExternalEvent], models: Collection
 def external_fact(extra: dict[str, Any], models: Collection[str]) -> Fact:
     """The signal that `{"model", "reason", "cause"}` asks for; DeliveryRefusedError names what is missing or wrong."""
     model, reason = extra.get("model"), extra.get("reason")
-    if model not in models:
+    if not isinstance(model, str) or model not in models:
         raise DeliveryRefusedError(f"model: got {model!r}, which is no model{did_you_mean(str(model), list(models))}")
     if not isinstance(reason, str) or not reason.strip():
         raise DeliveryRefusedError(f"reason: got {reason!r}; allowed: a sentence that says why, for the ledger")
-    told = " ".join(reason.split())[:_LONGEST_REASON]
+    told = storable(reason)[:_LONGEST_REASON]
     cause = f"external:{slug(str(extra.get('cause') or 'request'))}"
-    return Fact(model=str(model), cause=cause, effect=1.0, reason=told, evidence={"said": told})
+    return Fact(model=model, cause=cause, effect=1.0, reason=told, evidence={"said": told})
+
+
+def storable(text: str) -> str:
+    """The text on one line, without what PostgreSQL cannot hold (NUL, half a surrogate pair): it would stop all models."""
+    return " ".join(text.encode("utf-8", "replace").decode().replace("\0", " ").split())
 
 
 def slug(text: str) -> str:

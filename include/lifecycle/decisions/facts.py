@@ -5,7 +5,6 @@ One look at the tables for all models (Survey): a thousand quiet models cost a f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -149,8 +148,3 @@ def trained_at(connection: Connection, model: str) -> datetime | None:
     confirmed = select(func.max(ledger.c.at)).where(ledger.c.model == model, ledger.c.kind == "training")
     at: datetime | None = connection.execute(confirmed.where(ledger.c.act == CONFIRM_ACT, ledger.c.run_id.in_(made))).scalar()
     return at
-
-
-def concerned(seen: Survey, specs: Sequence[ModelSpec]) -> list[ModelSpec]:
-    """The models that there is something to decide about."""
-    return [spec for spec in specs if seen.concerns(spec)]

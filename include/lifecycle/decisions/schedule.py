@@ -5,7 +5,7 @@ The train Dag's timetable comes from here, and so do the sentences of `cli expla
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from include.lifecycle.spec import ModelSpec
 
@@ -33,11 +33,16 @@ def schedule_in_words(spec: ModelSpec) -> str:
 
 
 def check_cron(text: str) -> None:
-    """Raise ValueError when `text` is no cron of five fields."""
+    """Raise ValueError when `text` is no cron of five fields, draws a random time, or names a time that never comes."""
     from croniter import croniter
 
-    if len(text.split()) != 5 or not croniter.is_valid(text):
+    drawn = any(field[:1].upper() in ("R", "H") for field in text.split())
+    if len(text.split()) != 5 or drawn or not croniter.is_valid(text):
         raise ValueError(f"{text!r} is no cron; allowed: {BY_TIER}, {NEVER}, or five fields such as 0 2 * * 0 (UTC)")
+    try:
+        last_slot(text, datetime.now(UTC))
+    except ValueError as problem:
+        raise ValueError(f"{text!r} names no time that ever comes") from problem
 
 
 def last_slot(cron: str, now: datetime) -> datetime:

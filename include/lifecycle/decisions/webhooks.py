@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from include.lifecycle.database import transaction
-from include.lifecycle.decisions.deliveries import WEBHOOK, forget_old, once, slug
+from include.lifecycle.decisions.deliveries import WEBHOOK, forget_old, once, slug, storable
 from include.lifecycle.decisions.raising import Fact, raise_fact
 from include.lifecycle.errors import LifecycleError, SettingsError
 from include.lifecycle.runtime import Runtime
@@ -110,9 +110,9 @@ def requested(payload: dict[str, Any], models: Collection[str]) -> Fact | None:
         return None
     if data.get("key") != TAG or data.get("name") not in models:
         return None
-    reason = " ".join(str(data.get("value") or "").split())[:1000] or "no reason was given"
-    told = f"tag {TAG} on version {data.get('version')} in MLflow: {reason}"
-    evidence = {"version": str(data.get("version")), "said": reason}
+    reason, version = storable(str(data.get("value") or ""))[:1000] or "no reason was given", storable(str(data.get("version")))
+    told = f"tag {TAG} on version {version} in MLflow: {reason}"
+    evidence = {"version": version, "said": reason}
     return Fact(model=str(data["name"]), cause=f"external:{slug('mlflow_' + TAG)}", effect=1.0, reason=told, evidence=evidence)
 
 

@@ -51,10 +51,10 @@ def business_function(spec: ModelSpec, root: Path = PROJECT_ROOT) -> tuple[Calla
     parts = module.removeprefix(PREFIX).split(".")
     file = (root / "include").joinpath(*parts).with_suffix(".py")
     if not all(part.isidentifier() for part in parts) or not file.is_file():
-        raise SpecInvalidError(f"{where}: got {named!r}; there is no file {file.relative_to(root)}")
+        raise SpecInvalidError(f"{where}: got {named!r}; there is no file {file}")
     function = getattr(importlib.import_module(PREFIX + ".".join(parts)), name, None)
     if not callable(function):
-        raise SpecInvalidError(f"{where}: {file.relative_to(root)} has no function {name!r}")
+        raise SpecInvalidError(f"{where}: {file} has no function {name!r}")
     return function, sha256_of(file)
 
 

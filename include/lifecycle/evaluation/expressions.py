@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TABLE, ROW = "scored", "@row"
-SECONDS, MEMORY = 30.0, "1GB"
+SECONDS, MEMORY, SPILL = 30.0, "1GB", "1GB"
 _OPTIONS: dict[str, Any] = {
     "threads": 1,
     "memory_limit": MEMORY,
+    "max_temp_directory_size": SPILL,  # its default is nine tenths of the disk
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
@@ -60,7 +61,7 @@ def _evaluate(table: pd.DataFrame, expression: str, where: str) -> pd.Series:
     import duckdb
 
     content = table.assign(**{ROW: np.arange(len(table))})
-    query = f'SELECT {expression} AS value FROM {TABLE} ORDER BY "{ROW}"'  # noqa: S608 - runs locked down, over this table only
+    query = f'SELECT {expression} AS value FROM {TABLE} ORDER BY "{ROW}" LIMIT {len(table) + 1}'  # noqa: S608 - runs locked down, over this table only
     with duckdb.connect(":memory:", config=_OPTIONS) as connection:
         connection.register("handed", content)
         connection.execute(f"CREATE TABLE {TABLE} AS SELECT * FROM handed")  # noqa: S608 - our own words

@@ -177,6 +177,8 @@ def _test(
         return told | {"excess": 0.0, "p_value": 1.0, "too_small": True}
     drawn = resample_weights(len(present), spec.evaluation.resamples, spec.training.seed) @ parts
     excess = _excess(parts.sum(axis=0)[None, :], against)[0]
+    if not np.isfinite(excess):  # nothing outside the slice on this half: no difference can be told
+        return told | {"excess": 0.0, "p_value": 1.0, "too_small": True}
     error = float(np.nanstd(_excess(drawn, against))) * (filled / (filled - 1)) ** 0.5
     p_value = float(stdtr(filled - 1, -excess / error)) if error > 0 else float(excess <= 0)
     return told | {"excess": round(float(excess), 6), "error": round(error, 6), "p_value": p_value, "too_small": False}

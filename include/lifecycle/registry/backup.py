@@ -19,7 +19,7 @@ from include.lifecycle.registry.artefacts import FILES_TAG, MANIFEST_TAG, REMOVE
 from include.lifecycle.registry.client import aliases_of, registry_calls, versions_of
 from include.lifecycle.registry.entries import git_revision
 from include.lifecycle.runtime import Runtime
-from include.lifecycle.storage import whole_folder, write_whole
+from include.lifecycle.storage import segment, whole_folder, write_whole
 from include.serving.version_folder import MANIFEST, verify, write_manifest
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def check_backup(folder: Path, digest: str | None = None) -> dict[str, list[int]
     verify(folder, digest or hashlib.sha256(manifest.read_bytes()).hexdigest())
     found = {}
     for name in json.loads((folder / ABOUT).read_text(encoding="utf-8"))["models"]:
+        if name != segment(name):
+            raise ArtefactDigestError(f"{folder}: got model {name!r}, which is no model's name")
         for entry in _stored_entries(folder, name):
             place = folder / "models" / name / "versions" / str(entry["version"])
             if place.is_dir():
@@ -73,7 +75,7 @@ def check_backup(folder: Path, digest: str | None = None) -> dict[str, list[int]
     return found
 
 
-def restore_backup(folder: Path, into: Path) -> dict[str, list[int]]:
+def restore_backup(folder: Path, into: Path, digest: str | None = None) -> dict[str, list[int]]:
     """Copy a checked backup into the empty folder `into`, with each version's served folder as model servers take it.
 
     Layout: `served/<model>/<version>`, `models/<model>/...`, `config/...`. Everything is verified before and after the copy.
@@ -82,11 +84,11 @@ def restore_backup(folder: Path, into: Path) -> dict[str, list[int]]:
     """
     if into.exists() and any(into.iterdir()):
         raise LifecycleError(f"{into} is not empty; a restore overwrites nothing")
-    check_backup(folder)
+    check_backup(folder, digest)
     into.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(into) as fresh:
         shutil.copytree(folder, fresh, dirs_exist_ok=True)
-        found = check_backup(fresh)
+        found = check_backup(fresh, digest)
         for name in found:
             for entry in _stored_entries(fresh, name):
                 _lay_out_served(fresh, name, entry)
@@ -176,7 +178,10 @@ def _plain(entry: ModelVersion) -> dict[str, Any]:
 
 
 def _stored_entries(folder: Path, name: str) -> Iterator[dict[str, Any]]:
-    yield from json.loads((folder / "models" / name / REGISTRY).read_text(encoding="utf-8"))["versions"]
+    for entry in json.loads((folder / "models" / name / REGISTRY).read_text(encoding="utf-8"))["versions"]:
+        if type(entry["version"]) is not int:  # it becomes a path
+            raise ArtefactDigestError(f"{folder}: model {name} has a version {entry['version']!r}, which is no number")
+        yield entry
 
 
 def _numbers(folder: Path, name: str) -> list[int]:

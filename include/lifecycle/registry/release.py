@@ -33,7 +33,6 @@ def release_candidate(rt: Runtime, model: str, version: int, *, by: str, reason:
             actor=by,
             version_after=version,
             run_id=row["run_id"],
-            idempotency_key=f"release:{row['id']}",
             evidence={"held_because": row["evidence"].get("reason")},
         )
         rt.ledger.write(entry, connection)

@@ -139,7 +139,9 @@ def _take_external(context: Context, rt: Runtime, run: RunContext) -> None:
 
 
 def _external(events: Iterable[Any]) -> Iterable[ExternalEvent]:
-    return [ExternalEvent(str(event.id), event.timestamp, dict(event.extra or {})) for event in events]
+    return [
+        ExternalEvent(f"{event.id}:{event.timestamp.isoformat()}", event.timestamp, dict(event.extra or {})) for event in events
+    ]
 
 
 def _checked(specs: Sequence[ModelSpec], rt: Runtime, log: Any) -> list[dict[str, Any]]:

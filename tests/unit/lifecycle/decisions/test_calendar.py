@@ -118,6 +118,8 @@ def test_lint_names_the_key():
     assert found(window="noon")[0][0] == "retraining.window"
     for wrong in ("weekly", "0 2 * *", "0 2 * * 0 2013", "61 2 * * 0"):
         assert "is no cron" in found(schedule=wrong)[0][1], wrong
+    assert "is no cron" in found(schedule="R 2 * * *")[0][1], "a random slot would be another one at each look"
+    assert "no time that ever comes" in found(schedule="0 2 31 2 *")[0][1]
 
 
 def test_lint_refuses_freezes_that_leave_no_time():

@@ -27,6 +27,20 @@ def test_a_planted_slice_is_found_and_confirmed() -> None:
     assert first["excess"] == pytest.approx(0.15, abs=0.05)
 
 
+def test_a_slice_without_a_rest_on_the_other_half_is_not_confirmed() -> None:
+    """All rows of the second half are in it: there is nothing to differ from, and nothing is no evidence."""
+    frame, p = trips(40, 100)
+    values = row_losses(SPEC, frame["late"].to_numpy(float), p)
+    days = np.arange(len(frame)) // 100
+    for first_half in (days % 2 == 0, days % 2 == 1, days < 20, days >= 20):
+        carriers = np.where(first_half & (np.arange(len(frame)) % 2 == 0), "AA", "B6")
+        shifted = values + np.where(carriers == "B6", 0.3, 0.0)
+        found = searched(frame.assign(carrier=carriers), shifted)
+        for one in found.evidence.get("slices", []):
+            assert np.isfinite(one["excess"])
+            assert not (one["confirmed"] and one["too_small"])
+
+
 def test_a_planted_pair_is_found_where_neither_value_is_one() -> None:
     frame, _ = trips(60, 200)
     pair = (frame["carrier"] == "B6") & (frame["hour"] == "h03")
