@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL
 
+from include.lifecycle.data.targets import label_prior
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.evaluation.champion import load_champion
 from include.lifecycle.evaluation.evaluate import judge_alone
@@ -63,8 +64,8 @@ def evaluate_version(
     if rows.empty:
         raise DataInvalidError(f"{spec.name} version {version}: no labelled row after {since:%Y-%m-%d %H:%M} UTC")
     scores = score(held.engine, held.serving, rows)
-    # The rows' own rate is the best constant there is for them, so the baseline is as strict as one can be.
-    alone = judge_alone(spec, rows, scores, float(rows[spec.data.target].mean()))
+    # The rows' own rate, mean or shares are the best constant there is for them, so the baseline is as strict as one can be.
+    alone = judge_alone(spec, rows, scores, label_prior(spec, rows))
     return FreshEvaluation(version, since, until, len(rows), alone.metrics, alone.verdicts)
 
 
