@@ -179,3 +179,77 @@ def test_without_its_holdout_a_stale_candidate_cannot_be_told(lab: Lab) -> None:
     plan(lab, "deploy__2")
     assert candidate(lab, last.version)["state"] == "held"
     assert "is gone" in str(candidate(lab, last.version)["evidence"]["reason"])
+
+
+def demanding(spec: ModelSpec) -> ModelSpec:
+    """The same model with every gate that compares with the champion."""
+    agreed = "CASE WHEN decision = label THEN 1.0 ELSE 0.0 END"
+    business = {"act": "fail", "expression": agreed, "function": None, "direction": "higher", "aggregate": "mean"}
+    slices = [{"name": "newark", "where": "airport = 'EWR'"}]
+    gates = {"margin": 0.02, "slices": slices, "business": business | {"margin": 0.05, "floor": 0.3}}
+    return lab_spec(spec.name, evaluation=gates)
+
+
+def last_verdicts(lab: Lab) -> dict[str, Verdict]:
+    """What the newest gate entry of the ledger rests on."""
+    evidence = lab.rt.ledger.read(lab.spec.name, kind="gate")[0]["evidence"]
+    return {one["check"]: Verdict.model_validate(one) for one in evidence["verdicts"]}
+
+
+def test_every_gate_that_asks_a_rival_is_run_anew_against_the_new_champion(lab: Lab) -> None:
+    lab = replace(lab, spec=demanding(lab.spec))
+    crown(lab, train(lab, "manual__1")[2].version)
+    plan(lab, "deploy__1")
+    _, evaluation, second = train(lab, "manual__2", rows=3000)
+    assert named(evaluation, "slice:newark").evidence["champion_version"] == 1
+    assert "anchor" in evaluation.switched_off, "version 1 is champion and anchor"
+    _, same, third = train(lab, "manual__3")
+    assert not same.proven_better
+    crown(lab, third.version)
+    with transaction(lab.rt.engine) as connection:
+        connection.execute(candidates.update().where(candidates.c.version == third.version).values(state="done"))
+    plan(lab, "deploy__2")
+    verdicts = last_verdicts(lab)
+    for check in ("champion:not_worse:roc_auc", "action_rate", "slice:newark", "business:champion"):
+        assert verdicts[check].evidence["champion_version"] == 3, check
+    assert verdicts["anchor:not_worse:roc_auc"].evidence["anchor_version"] == 1
+    assert {"slice_search", "slice_search:champion", "business:floor"} <= set(verdicts)
+    assert len(lab.rt.ledger.read(lab.spec.name, kind="gate")[0]["evidence"]["verdicts"]) == len(verdicts), "none is told twice"
+    assert verdicts["floor"] == named(evaluation, "floor")
+    assert candidate(lab, second.version)["evidence"]["champion"] == 3
+
+
+def test_what_was_proven_against_the_former_champion_is_not_proven_against_the_new_one(lab: Lab) -> None:
+    crown(lab, train(lab, "manual__1", rows=300)[2].version)
+    plan(lab, "deploy__1")
+    _, better, second = train(lab, "manual__2")
+    assert better.proven_better
+    assert model_version(lab.rt, lab.spec.name, second.version).tags["proven_better"] == "true"
+    third = train(lab, "manual__3")[2]
+    crown(lab, third.version)
+    with transaction(lab.rt.engine) as connection:
+        connection.execute(candidates.update().where(candidates.c.version == third.version).values(state="done"))
+    planned = plan(lab, "deploy__2")
+    assert (planned.version, planned.champion) == (second.version, 3)
+    assert model_version(lab.rt, lab.spec.name, second.version).tags["proven_better"] == "false", (
+        "as good as version 3, not better"
+    )
+
+
+def test_without_its_holdout_nothing_measured_against_the_former_champion_stands(lab: Lab) -> None:
+    lab = replace(lab, spec=demanding(lab.spec))
+    crown(lab, train(lab, "manual__1", rows=300)[2].version)
+    plan(lab, "deploy__1")
+    prepared, evaluation, second = train(lab, "manual__2")
+    third = train(lab, "manual__3")[2]
+    prepared.holdout.unlink()
+    crown(lab, third.version)
+    with transaction(lab.rt.engine) as connection:
+        connection.execute(candidates.update().where(candidates.c.version == third.version).values(state="done"))
+    plan(lab, "deploy__2")
+    verdicts = last_verdicts(lab)
+    for check in ("champion", "action_rate", "slice:newark", "business:champion", "slice_search:champion"):
+        assert (verdicts[check].outcome, "is gone" in verdicts[check].reason) == ("inconclusive", True), check
+    for check in ("business:floor", "slice_search", "floor"):
+        assert verdicts[check] == named(evaluation, check)
+    assert model_version(lab.rt, lab.spec.name, second.version).tags["proven_better"] == "false"

@@ -40,16 +40,18 @@ def _newest_open(rt: Runtime, model: str) -> RowMapping | None:
 
 
 def _judge(spec: ModelSpec, rt: Runtime, run: RunContext, hands: Hands, candidate: RowMapping, champion: int | None) -> None:
-    from include.lifecycle.evaluation.again import judge_again
+    from include.lifecycle.evaluation.again import judge_again, write_proven
 
     version = int(candidate["version"])
-    decision, verdicts = judge_again(spec, rt, version, str(candidate["run_id"]), champion)
+    judged = judge_again(spec, rt, version, str(candidate["run_id"]), champion)
+    decision = judged.decision
     state = "open" if decision.deployable else "held" if decision.held else "refused"
     before = candidate["evidence"]["champion"]
     reason = f"judged again, since the champion is version {champion} and no longer {before}: {decision.reason}"
     evidence: dict[str, Any] = {
         "judged_before_against": before,
-        "verdicts": [verdict.model_dump(mode="json") for verdict in verdicts],
+        "verdicts": [verdict.model_dump(mode="json") for verdict in judged.verdicts],
+        "proven_better": judged.proven_better,
     }
     entry = Entry(
         model=spec.name,
@@ -75,5 +77,6 @@ def _judge(spec: ModelSpec, rt: Runtime, run: RunContext, hands: Hands, candidat
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         still_open = (candidates.c.id == candidate["id"]) & (candidates.c.state == "open")
-        connection.execute(candidates.update().where(still_open).values(values))
+        if connection.execute(candidates.update().where(still_open).values(values)).rowcount:
+            write_proven(rt, spec.name, version, judged.proven_better)  # fails: the candidate stays stale, and is judged again
         rt.ledger.write(entry, connection)
