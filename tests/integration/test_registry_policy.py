@@ -219,6 +219,23 @@ def test_every_gate_that_asks_a_rival_is_run_anew_against_the_new_champion(lab: 
     assert candidate(lab, second.version)["evidence"]["champion"] == 3
 
 
+def test_a_slice_that_the_new_champion_serves_better_stops_a_candidate(lab: Lab) -> None:
+    limits = {"act": "fail", "max_drop": 0.0, "minimum_rows": 100}
+    slices = [{"name": "long", "where": "distance > 300"}]
+    lab = replace(lab, spec=lab_spec(lab.spec.name, evaluation={"margin": 0.02, "slices": slices, "slice_limits": limits}))
+    crown(lab, train(lab, "manual__1", rows=150)[2].version)
+    plan(lab, "deploy__1")
+    _, evaluation, weak = train(lab, "manual__2", rows=200)
+    assert not named(evaluation, "slice:long").failed
+    _, _, strong = train(lab, "manual__3")
+    crown(lab, strong.version)
+    with transaction(lab.rt.engine) as connection:
+        connection.execute(candidates.update().where(candidates.c.version == strong.version).values(state="done"))
+    plan(lab, "deploy__2")
+    assert last_verdicts(lab)["slice:long"].failed
+    assert candidate(lab, weak.version)["state"] == "refused"
+
+
 def test_what_was_proven_against_the_former_champion_is_not_proven_against_the_new_one(lab: Lab) -> None:
     crown(lab, train(lab, "manual__1", rows=300)[2].version)
     plan(lab, "deploy__1")
