@@ -77,7 +77,11 @@ def _tuned(given: dict[str, Any], prepared: dict[str, Any], workers: int, enviro
         for process in processes:
             if process.stdout is None or process.stdout.readline().strip() != "ready":
                 raise RuntimeError("a tuning worker did not come up; its error stands above")
-        answers = [process.communicate("go\n")[0] for process in processes]
+        for process in processes:  # all at once: `communicate` alone would let the second go when the first has ended
+            if process.stdin is not None:
+                process.stdin.write("go\n")
+                process.stdin.flush()
+        answers = [process.communicate()[0] for process in processes]
     finally:
         for process in processes:
             if process.poll() is None:
