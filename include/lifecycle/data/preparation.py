@@ -6,6 +6,7 @@ the model learnt from was decided after the hold-out began.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from include.lifecycle.training.cross_validation import disjoint_groups
 if TYPE_CHECKING:
     import pandas as pd
 
+Split = Callable[["pd.DataFrame"], tuple["pd.DataFrame", "pd.DataFrame"]]
 TRAIN_FILE, HOLDOUT_FILE = "train.parquet", "holdout.parquet"
 Times = NDArray[np.datetime64]
 
@@ -44,11 +46,22 @@ def prepare_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingO
     times = frame[spec.data.event_time].dt.tz_convert(None).to_numpy(dtype="datetime64[us]")
     cut = holdout_cut(times, spec.data.holdout)
     gap = np.timedelta64(spec.labels.mature_after, "us")
+
+    def by_time(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        train, holdout = disjoint_groups(spec, rows[times < cut - gap], rows[times >= cut])
+        _check_sides(spec, {"train": train, "hold-out": holdout}, order, where)
+        return train, holdout
+
+    return write_sides(spec, rt, run, frame, by_time, quarantined_rows=fetched.quarantined_rows)
+
+
+def write_sides(
+    spec: ModelSpec, rt: Runtime, run: RunContext, frame: pd.DataFrame, split: Split, *, quarantined_rows: int
+) -> PreparedData:
+    """Give cleaned rows their features, split them, and write both sides whole into the stage's folder."""
     folder = run.folder(rt.storage)
     with whole_folder(folder) as temporary:
-        frame = with_features(spec, rt.settings.home, frame, temporary)
-        train, holdout = disjoint_groups(spec, frame[times < cut - gap], frame[times >= cut])
-        _check_sides(spec, {"train": train, "hold-out": holdout}, order, where)
+        train, holdout = split(with_features(spec, rt.settings.home, frame, temporary))
         train.to_parquet(temporary / TRAIN_FILE, index=False, compression="zstd")
         holdout.to_parquet(temporary / HOLDOUT_FILE, index=False, compression="zstd")
     return PreparedData(
@@ -58,7 +71,7 @@ def prepare_data(spec: ModelSpec, rt: Runtime, run: RunContext, order: TrainingO
         holdout_rows=len(holdout),
         fit_until=_newest(train, spec),
         holdout_until=_newest(holdout, spec),
-        quarantined_rows=fetched.quarantined_rows,
+        quarantined_rows=quarantined_rows,
         positive_share=float(train[spec.data.target].mean()) if spec.objective.task == "binary_classification" else None,
         label_prior=label_prior(spec, train),
     )

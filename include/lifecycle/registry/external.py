@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import is_zipfile
@@ -88,27 +88,15 @@ def split_at(training: LocalTraining, fetched: FetchedData, fit_until: datetime)
     """The fetched rows as prepare_data writes them, cut where the foreign training ended."""
     import pandas as pd
 
-    from include.lifecycle.data.preparation import HOLDOUT_FILE, TRAIN_FILE, clean
-    from include.lifecycle.data.transformer import with_features
+    from include.lifecycle.data.preparation import clean, write_sides
 
     spec = training.spec
     frame = clean(spec, pd.read_parquet(fetched.path))
     with training.stage("prepare_data") as run:
-        folder = run.folder(training.rt.storage)
-        with whole_folder(folder) as temporary:
-            frame = with_features(spec, training.rt.settings.home, frame, temporary)
-            train, holdout = _sides(spec, frame, fit_until)
-            train.to_parquet(temporary / TRAIN_FILE, index=False, compression="zstd")
-            holdout.to_parquet(temporary / HOLDOUT_FILE, index=False, compression="zstd")
-    return PreparedData(
-        train=folder / TRAIN_FILE,
-        holdout=folder / HOLDOUT_FILE,
-        train_rows=len(train),
-        holdout_rows=len(holdout),
-        fit_until=fit_until,
-        holdout_until=_newest(holdout, spec.data.event_time),
-        positive_share=float(train[spec.data.target].mean()) if spec.objective.task == "binary_classification" else None,
-    )
+        prepared = write_sides(
+            spec, training.rt, run, frame, lambda rows: _sides(spec, rows, fit_until), quarantined_rows=fetched.quarantined_rows
+        )
+    return prepared.model_copy(update={"fit_until": fit_until})
 
 
 def _sides(spec: ModelSpec, frame: pd.DataFrame, fit_until: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -149,8 +137,3 @@ def _trained(
         reads = ", ".join(training.spec.features.all)
         raise ModelFileRefusedError(f"{brought.file} cannot score rows of {order.model} ({reads}): {problem}") from problem
     return trained
-
-
-def _newest(rows: pd.DataFrame, column: str) -> datetime:
-    moment: datetime = rows[column].max().to_pydatetime()
-    return moment.astimezone(UTC)
