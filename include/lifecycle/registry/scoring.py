@@ -88,8 +88,16 @@ def load_fitted(trained: TrainedModel) -> Pipeline:
     path = trained.folder / MODEL_FILES["sklearn"]
     if not path.is_file():
         raise ArtefactDigestError(f"{path} is missing; training wrote it with sha256 {trained.digest}")
-    if (got := sha256_of(path)) != trained.digest:
-        raise ArtefactDigestError(f"{path} has sha256 {got}; training wrote {trained.digest}")
+    return load_checked(path, trained.digest, name=str(path), by="training wrote")
+
+
+def load_checked(path: Path, digest: str | None, *, name: str, by: str) -> Pipeline:
+    """The pipeline in a skops file, loaded only after its sha256 is `digest`; `name` and `by` (whose digest it is) are told.
+
+    Raises ArtefactDigestError when it is another file, or holds untrusted types.
+    """
+    if (got := sha256_of(path)) != digest:
+        raise ArtefactDigestError(f"{name} has sha256 {got}; {by} {digest}")
     try:
         pipeline: Pipeline = load_trusted(path)
     except VersionFolderInvalidError as problem:

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 from include.lifecycle.errors import ArtefactDigestError, SourceQueryError
 from include.lifecycle.registry.artefacts import model_version
 from include.lifecycle.registry.client import registry_calls
+from include.lifecycle.registry.scoring import load_checked
 from include.lifecycle.runtime import Runtime
-from include.lifecycle.storage import sha256_of
-from include.serving.trusted_types import load_trusted
-from include.serving.version_folder import VersionFolderInvalidError
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -52,13 +50,8 @@ def fitted_pipeline(rt: Runtime, model: str, version: int) -> Pipeline:
             path = _fetch(rt, entry, MODEL_FILE, Path(temporary))
         except SourceQueryError as problem:
             raise ArtefactDigestError(f"{where} has no {TRAINING_FOLDER}/{MODEL_FILE} to learn on from: {problem}") from problem
-        if (got := sha256_of(path)) != (wanted := entry.tags.get("model_digest")):
-            raise ArtefactDigestError(f"{TRAINING_FOLDER}/{MODEL_FILE} of {where} has sha256 {got}; registered was {wanted}")
-        try:
-            pipeline: Pipeline = load_trusted(path)
-        except VersionFolderInvalidError as problem:
-            raise ArtefactDigestError(str(problem)) from problem
-    return pipeline
+        name = f"{TRAINING_FOLDER}/{MODEL_FILE} of {where}"
+        return load_checked(path, entry.tags.get("model_digest"), name=name, by="registered was")
 
 
 def _fetch(rt: Runtime, entry: ModelVersion, name: str, into: Path) -> Path:

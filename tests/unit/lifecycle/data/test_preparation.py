@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.lifecycle.clock import FixedClock
-from include.lifecycle.data.preparation import clean, holdout_cut, prepare_data
+from include.lifecycle.data.preparation import clean, holdout_cut, prepare_data, write_sides
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.results import FetchedData, PreparedData, TrainingOrder
 from include.lifecycle.runtime import RunContext, build_runtime
@@ -47,6 +47,18 @@ def prepare(tmp_path: Path, frame: pd.DataFrame, **spec: object) -> PreparedData
         model="trips", request_ids=[], source="manual", reason="", as_of=START, window_start=START, window_end=START
     )
     return prepare_data(make_spec(**spec), rt, RunContext("trips", "r1", "prepare_data"), order, fetched)
+
+
+def test_any_split_tells_what_a_model_that_learnt_nothing_would_say(tmp_path: Path):
+    """A model from elsewhere is cut at its own time; its trivial baseline is its training rows' mean all the same."""
+    rt = build_runtime(load_settings({"MODELOPS_LOCAL": str(tmp_path)}), FixedClock(START))
+    spec = make_spec(objective={"task": "regression", "metric": "rmse", "floor": "none"})
+    frame = clean(spec, trips(100, late=[float(n) for n in range(100)]))
+    run = RunContext("trips", "r1", "prepare_data")
+    prepared = write_sides(spec, rt, run, frame, lambda rows: (rows.head(60), rows.tail(40)), quarantined_rows=7)
+    assert (prepared.train_rows, prepared.holdout_rows, prepared.quarantined_rows) == (60, 40, 7)
+    assert prepared.label_prior == [pytest.approx(29.5)]
+    assert prepared.positive_share is None
 
 
 def test_the_holdout_is_newest_starts_at_midnight_and_keeps_the_gap(tmp_path: Path):
