@@ -22,6 +22,7 @@ from include.lifecycle.sections.monitoring import DriftSection, MonitoringSectio
 from include.lifecycle.sections.retention import RetentionSection
 from include.lifecycle.sections.retraining import AlertsSection, ConfirmSection, RetrainingSection
 from include.lifecycle.sections.rollout import LimitsSection, RolloutSection, RolloutStep
+from include.lifecycle.sections.server import ServerSection
 from include.lifecycle.sections.training import ObjectiveSection, TrainingSection
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "RolloutSection",
     "RolloutStep",
     "Section",
+    "ServerSection",
     "TrainingSection",
 ]
 
@@ -72,6 +74,7 @@ class ModelSpec(Section):
     objective: ObjectiveSection = Field(description="what a good model is")
     training: TrainingSection = Field(description="how the model is searched and fitted")
     evaluation: EvaluationSection = Field(description="what a challenger must show")
+    server: ServerSection = Field(description="the processes that answer for one version")
     rollout: RolloutSection = Field(description="how a version takes over the traffic")
     monitoring: MonitoringSection = Field(description="what is watched, how often, and when it counts")
     retraining: RetrainingSection = Field(description="when a signal becomes a training")

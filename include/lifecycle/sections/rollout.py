@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from include.lifecycle.sections.base import Section, Share
+from include.lifecycle.sections.rollout_strategies import AbTestSection, BlueGreenSection, RollingSection, ShadowSection
 from include.lifecycle.units import Duration, PositiveDuration
 
 
@@ -16,6 +17,7 @@ class RolloutStep(Section):
     percent: Annotated[int, Field(ge=1, le=99)] = Field(description="percent of the traffic that the canary gets")
     at_least: Duration = Field(description="wall time that the step lasts at least")
     requests: Annotated[int, Field(ge=0)] = Field(description="requests of the canary that the step needs at least")
+    manual: bool = Field(default=False, description="whether the step, once passed, waits for a person's `resume`")
 
 
 class LimitsSection(Section):
@@ -34,7 +36,17 @@ class RolloutSection(Section):
         description="how traffic moves to the new version"
     )
     steps: list[RolloutStep] = Field(min_length=1, description="canary steps, rising; full promotion follows the last")
+    concurrent_baseline: bool = Field(
+        description="compare the canary with a fresh server of the champion's version that gets the same share of the traffic"
+    )
+    blue_green: BlueGreenSection = Field(description="strategy blue_green: the look before the switch")
+    rolling: RollingSection = Field(description="strategy rolling: server by server")
+    shadow: ShadowSection = Field(description="strategy shadow: mirrored traffic without effect on clients")
+    ab_test: AbTestSection = Field(description="strategy ab_test: an experiment on the live traffic")
     limits: LimitsSection = Field(description="hard limits; breaking one returns all traffic at once")
+    on_new_candidate: Literal["wait", "replace"] = Field(
+        description="what a newer candidate does while a rollout is open: wait for its end, or abort and replace it"
+    )
     false_rollback_rate: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         description="probability of rolling back an equally good version, per rollout, split over its tests"
     )

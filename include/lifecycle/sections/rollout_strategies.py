@@ -1,0 +1,63 @@
+"""Sections rollout.blue_green, .rolling, .shadow and .ab_test: what each strategy needs beyond the canary's steps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from include.lifecycle.sections.base import Section, Share
+from include.lifecycle.units import Duration, PositiveDuration
+
+Percent = Annotated[int, Field(ge=0, le=100)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class BlueGreenSection(Section):
+    """The look at the new environment before the one switch."""
+
+    mirror: Percent = Field(description="percent of live requests copied to the new environment before the switch; 0: none")
+    at_least: Duration = Field(description="wall time that the new environment is looked at before the switch")
+    requests: Count = Field(description="copied requests that the look needs at least")
+
+
+class RollingSection(Section):
+    """Server by server."""
+
+    at_least: Duration = Field(description="wall time between two servers at least")
+    requests: Count = Field(description="requests of the new servers that each turn needs at least")
+
+
+class ShadowSection(Section):
+    """Mirrored traffic without effect on clients."""
+
+    mirror: Annotated[int, Field(ge=1, le=100)] = Field(description="percent of live requests copied to the shadow")
+    at_least: Duration = Field(description="wall time that the shadow runs at least")
+    pairs: Annotated[int, Field(ge=1)] = Field(description="answers of both versions to the same request that are needed")
+    minimum_agreement: Share = Field(description="fraction of pairs with the same decision, below which the shadow fails")
+    tolerance: Annotated[float, Field(ge=0)] = Field(
+        description="regression: predictions agree when they differ by at most this, in the target's unit"
+    )
+    then: Literal["canary", "hold", "promote"] = Field(
+        description="after the shadow passed: the canary's steps, a person's decision, or all traffic at once"
+    )
+
+
+class AbTestSection(Section):
+    """An experiment on the live traffic."""
+
+    split: Annotated[float, Field(gt=0, le=0.5)] = Field(description="fraction of the keys that the challenger answers")
+    sticky_header: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")] = Field(
+        description="request header whose value (a user, an account) always meets the same version"
+    )
+    minimum_samples: Annotated[int, Field(ge=1)] = Field(description="samples per arm before the challenger may win")
+    at_least: Duration = Field(description="wall time before the challenger may win")
+    at_most: PositiveDuration = Field(description="wall time after which the test ends without a winner")
+    minimum_effect: Annotated[float, Field(ge=0)] = Field(
+        description="difference that counts, fixed when the test is planned, in the metric's unit"
+    )
+    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="probability of a wrong winner over the whole test")
+    winner: Literal["auto", "manual"] = Field(description="auto: the test's verdict counts; manual: a person concludes")
+    then: Literal["promote", "canary"] = Field(
+        description="after a won test: all traffic at once, or the canary's steps above the split"
+    )
