@@ -25,14 +25,22 @@ LOG_COLUMNS = {
     "row": "INTEGER",
     "model_version": "INTEGER",
     "assigned_version": "INTEGER",
+    "arm": "VARCHAR",
     "logged_at": "TIMESTAMPTZ",
     "key": "VARCHAR",
     "event_time": "TIMESTAMPTZ",
     "prediction": "DOUBLE",
     "latency_ms": "DOUBLE",
 }
+ARM_HEADER = "x-modelops-arm"
+LIVE, SHADOW, BASELINE = "live", "shadow", "baseline"
+ARMS = (LIVE, SHADOW, BASELINE)
+"""Column `arm`: whom an answer served. `live`: a client; `baseline`: a client, by the fresh server of the champion's version;
+`shadow`: nobody, the request was a copy. Lines from before the column existed were live."""
+SERVED = (LIVE, BASELINE)
 CLASS_COLUMNS = {"label": "VARCHAR", "probabilities": "DOUBLE[]"}
 """Of multiclass models: `prediction` is the class's number, `label` its name, `probabilities` in the order of the classes."""
+_LATER = (*CLASS_COLUMNS, "arm")  # columns that files of an older version may not have
 FEATURES = "features"
 PROBE_PREFIX = "serving-check-"
 """Request ids of a rollout's serving check. They are logged like all, but are no traffic: readers leave them out."""
@@ -42,7 +50,7 @@ _READ_ATTEMPTS = 5
 @dataclass(frozen=True)
 class CompactedFile:
     """One Parquet file: which segments it contains, its event times (ISO, inclusive), its features with their DuckDB types, and
-    which of CLASS_COLUMNS it has (none in files from before there were any)."""
+    which of CLASS_COLUMNS and whether the column `arm` it has (none in files from before there were any)."""
 
     name: str
     segments: list[str]
@@ -51,6 +59,7 @@ class CompactedFile:
     event_time_max: str | None
     features: dict[str, str] = field(default_factory=dict)
     class_columns: list[str] = field(default_factory=list)
+    arms: bool = False
 
 
 def feature_column(name: str) -> str:
@@ -133,10 +142,13 @@ def predictions_relation(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    arms: Sequence[str] = SERVED,
 ) -> duckdb.DuckDBPyRelation:
-    """All predictions with `since` <= event_time < `until`, one row per (request_id, row, model_version); the first logged wins.
+    """All predictions with `since` <= event_time < `until`, one row per (request_id, row, model_version, arm); the first logged
+    wins.
 
-    Golden requests of a serving check, which came past the gateway (PROBE_PREFIX, no assigned version), are left out.
+    `arms` (of ARMS): by default what served a client, so no shadow's answers. Golden requests of a serving check, which came past
+    the gateway (PROBE_PREFIX, no assigned version), are left out.
     Columns: LOG_COLUMNS, CLASS_COLUMNS, then `feature_column(name)` per feature (DOUBLE or VARCHAR); null where there is none.
     Segments are read now, into a temporary table; compacted files lazily, so that a query reads only the columns that it names.
     Times are TIMESTAMPTZ: fetch them by `.df()` or Arrow (`fetchall` would need pytz). Use it by `.create_view("predictions")` or
@@ -145,31 +157,31 @@ def predictions_relation(
     import duckdb
 
     features = feature_types(numeric, categorical)
-    bounds = _bounds(since, until)
+    bounds = _bounds(since, until, arms)
     for attempt in range(_READ_ATTEMPTS):
         compacted = read_manifest(folder)
         segments = read_segments_sql(live_segments(folder, compacted), features)
         table = f"log_segments_{uuid4().hex}"
         try:
-            flat = _flat(segments, list(features), features, bounds, list(CLASS_COLUMNS))
+            flat = _flat(segments, list(features), features, bounds, _LATER)
             connection.execute(f"CREATE TEMP TABLE {table} AS {flat}")
             break
         except duckdb.IOException:  # a segment was rotated or compacted between listing and reading: list again
             if attempt == _READ_ATTEMPTS - 1:
                 raise
     parts = [f"SELECT * FROM {table}", *_compacted_parts(folder, compacted, features, bounds, since, until)]  # noqa: S608
-    once = (
-        "SELECT DISTINCT ON (request_id, row, model_version) * FROM everything ORDER BY request_id, row, model_version, logged_at"
-    )
+    key = "request_id, row, model_version, arm"
+    once = f"SELECT DISTINCT ON ({key}) * FROM everything ORDER BY {key}, logged_at"  # noqa: S608 - constants
     return connection.sql(f"WITH everything AS ({' UNION ALL '.join(parts)}) {once}")
 
 
-def _bounds(since: datetime | None, until: datetime | None) -> str:
+def _bounds(since: datetime | None, until: datetime | None, arms: Sequence[str]) -> str:
     clauses = [
         f"event_time {sign} TIMESTAMPTZ {literal(_utc(at))}" for sign, at in ((">=", since), ("<", until)) if at is not None
     ]
     traffic = f"(assigned_version IS NOT NULL OR NOT starts_with(request_id, {literal(PROBE_PREFIX)}))"
-    return " AND ".join([*clauses, traffic])
+    told = ", ".join(literal(arm) for arm in arms)
+    return " AND ".join([*clauses, traffic, f"coalesce(arm, {literal(LIVE)}) IN ({told})"])
 
 
 def _utc(at: datetime) -> str:
@@ -178,14 +190,17 @@ def _utc(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
-def _flat(source: str, present: Sequence[str], features: dict[str, str], bounds: str, classes: Sequence[str] = ()) -> str:
-    """Spread `features` into typed columns; a feature that is not `present` in the source is null, as are class columns."""
-    columns = [quoted(name) for name in LOG_COLUMNS]
-    columns += [quoted(name) if name in classes else f"NULL::{kind} AS {quoted(name)}" for name, kind in CLASS_COLUMNS.items()]
+def _flat(source: str, present: Sequence[str], features: dict[str, str], bounds: str, later: Sequence[str]) -> str:
+    """Spread `features` into typed columns; what is not `present` is null, as are columns of _LATER that are not in `later`."""
+    columns = [f"coalesce(arm, {literal(LIVE)}) AS arm" if name == "arm" else quoted(name) for name in LOG_COLUMNS]
+    columns += [quoted(name) for name in CLASS_COLUMNS]
+    kinds = {"arm": LOG_COLUMNS["arm"]} | CLASS_COLUMNS
+    missing = "".join(f", NULL::{kinds[name]} AS {quoted(name)}" for name in _LATER if name not in later)
     for name, kind in features.items():
         value = f"TRY_CAST({FEATURES}.{quoted(name)} AS {kind})" if name in present else f"NULL::{kind}"
         columns.append(f"{value} AS {quoted(feature_column(name))}")
-    return f"SELECT {', '.join(columns)} FROM ({source}) WHERE {bounds}"  # noqa: S608 - all parts are quoted
+    held = f"SELECT *{missing} FROM ({source})"  # noqa: S608 - all parts are quoted
+    return f"SELECT {', '.join(columns)} FROM ({held}) WHERE {bounds}"  # noqa: S608 - all parts are quoted
 
 
 def _compacted_parts(
@@ -200,11 +215,11 @@ def _compacted_parts(
     groups: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
     for file in compacted:
         if file.rows and _overlaps(file, since, until):
-            shape = (tuple(file.class_columns), tuple(sorted(file.features.items())))
+            shape = ((*file.class_columns, *(["arm"] if file.arms else [])), tuple(sorted(file.features.items())))
             groups.setdefault(shape, []).append(str(folder / PARQUET / file.name))
     return [
-        _flat(f"FROM read_parquet({literal(paths)})", [name for name, _ in held], features, bounds, classes)
-        for (classes, held), paths in groups.items()
+        _flat(f"FROM read_parquet({literal(paths)})", [name for name, _ in held], features, bounds, later)
+        for (later, held), paths in groups.items()
     ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from include.serving.log_schema import LIVE
 from include.serving.outputs import Predicted
 from include.serving.segment import Segment
 
@@ -34,6 +35,7 @@ class Answer:
     predicted: Predicted
     keys: list[str | None] | None = None
     event_times: list[str | None] | None = None
+    arm: str = LIVE
 
     def lines(self, version: int) -> bytes:
         """The JSONL lines; a row without event time happened when it was logged."""
@@ -47,6 +49,7 @@ class Answer:
                 "row": row,
                 "model_version": version,
                 "assigned_version": self.assigned_version,
+                "arm": self.arm,
                 "logged_at": logged_at,
                 "key": self.keys[row] if self.keys else None,
                 "event_time": (self.event_times[row] if self.event_times else None) or logged_at,

@@ -61,10 +61,14 @@ def test_an_answer_is_logged_with_its_identity(onnx: tuple[Path, str], tmp_path:
     with running_server(*onnx, tmp_path / "log") as server:
         response = server.infer(columns, x_request_id="r-1", x_modelops_assigned="4")
         made = server.infer(one_row())
+        server.infer(one_row(), x_request_id="r-1", x_modelops_assigned="4", x_modelops_arm="shadow")
+        server.infer(one_row(), x_request_id="r-2", x_modelops_arm="baseline")
+        server.infer(one_row(), x_request_id="r-3", x_modelops_arm="nonsense")
         assert (response.headers["x-model-version"], response.headers["x-request-id"]) == ("3", "r-1")
         assert response.json()["id"] == "r-1"
-        assert eventually(lambda: len(logged(server.log_dir)) == 2)
+        assert eventually(lambda: len(logged(server.log_dir)) == 4)
         table = logged(server.log_dir).set_index("request_id")
+    assert table["arm"].to_dict() == {"r-1": "live", made.headers["x-request-id"]: "live", "r-2": "baseline", "r-3": "live"}
     row = table.loc["r-1"]
     assert (row["model_version"], row["assigned_version"], row["key"]) == (3, 4, "EWR-1")
     assert row["event_time"].isoformat() == "2013-08-01T06:00:00+00:00"

@@ -131,7 +131,7 @@ def write_parquet(folder: Path, segments: Sequence[Path], types: dict[str, str])
         connection.execute(f"COPY ({rows}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 50000)")
         count, first, last = _extent(connection, temporary)
     temporary.rename(base / name)
-    return CompactedFile(name, [path.name for path in segments], count, first, last, features, list(CLASS_COLUMNS))
+    return CompactedFile(name, [path.name for path in segments], count, first, last, features, list(CLASS_COLUMNS), arms=True)
 
 
 def _features(connection: duckdb.DuckDBPyConnection, segments: Sequence[Path], types: dict[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from include.lifecycle.monitoring import compaction
 from include.lifecycle.monitoring.compaction import CompactionResult, compact_predictions
 from include.lifecycle.runtime import Runtime, build_runtime
 from include.lifecycle.spec import ModelSpec
-from include.serving.log_schema import predictions_relation, read_manifest
+from include.serving.log_schema import ARMS, predictions_relation, read_manifest
 from include.settings import load_settings
 from tests.unit.serving.test_log_schema import START, line, segment
 
@@ -187,15 +187,27 @@ def test_class_columns_survive_and_files_from_before_they_existed_are_read(
     compact_predictions(runtime, spec, now=NOW)
     (old,) = read_manifest(folder)
     path = folder / "parquet" / old.name
-    plain = duckdb.sql(f"SELECT * EXCLUDE (label, probabilities) FROM read_parquet('{path}')")
+    plain = duckdb.sql(f"SELECT * EXCLUDE (label, probabilities, arm) FROM read_parquet('{path}')")
     plain.write_parquet(str(path.with_suffix(".new")))
     path.with_suffix(".new").replace(path)
     manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["files"][0]["class_columns"]
+    del manifest["files"][0]["class_columns"], manifest["files"][0]["arms"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     segment(folder, "3-2-1.jsonl", line(2, prediction=1.0, label="late", probabilities=[0.25, 0.75]))
     compact_predictions(runtime, spec, now=NOW)
     with duckdb.connect() as connection:
         predictions_relation(connection, folder, ["distance"], ["carrier"]).create_view("predictions")
-        found = connection.sql("SELECT request_id, label, probabilities FROM predictions ORDER BY 1").fetchall()
-    assert found == [("r1", None, None), ("r2", "late", [0.25, 0.75])]
+        found = connection.sql("SELECT request_id, arm, label, probabilities FROM predictions ORDER BY 1").fetchall()
+    assert found == [("r1", "live", None, None), ("r2", "live", "late", [0.25, 0.75])]
+
+
+def test_a_shadow_answer_is_kept_and_left_out_of_what_served(runtime: Runtime, spec: ModelSpec, folder: Path) -> None:
+    shadows = [line(1, model_version=4, arm="shadow"), line(2, arm="shadow")]  # the second: same version, same request
+    segment(folder, "3-1-1.jsonl", line(1), line(2), line(3, arm="baseline"), *shadows)
+    for _ in ("segments", "parquet"):
+        assert requests(folder) == ["r1", "r2", "r3"]
+        with duckdb.connect() as connection:
+            predictions_relation(connection, folder, ["distance"], ["carrier"], arms=ARMS).create_view("predictions")
+            found = connection.sql("SELECT request_id, model_version, arm FROM predictions ORDER BY ALL").fetchall()
+        assert found == [("r1", 3, "live"), ("r1", 4, "shadow"), ("r2", 3, "live"), ("r2", 3, "shadow"), ("r3", 3, "baseline")]
+        compact_predictions(runtime, spec, now=NOW)

@@ -64,6 +64,7 @@ def test_one_line_per_row(kept: Kept) -> None:
         "row": 0,
         "model_version": 3,
         "assigned_version": 2,
+        "arm": "live",
         "logged_at": "2013-08-01T06:00:00.001234+00:00",
         "key": "k1",
         "event_time": "2013-08-01T06:00:00.001234+00:00",
