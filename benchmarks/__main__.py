@@ -19,7 +19,15 @@ from include.lifecycle.commands.tables import aligned
 from include.settings import load_settings
 from include.stack.launch import let_through
 
-CLAIMS = ("fetch", "validate", "tuning", "fleet", "train_overhead", "growth")
+CLAIMS = (
+    "fetch",
+    "validate",
+    "tuning",
+    "fleet",
+    "train_overhead",
+    "growth",
+)
+"""Modules of this package, in the order in which they run."""
 _SIGN = {"at_least": ">=", "at_most": "<="}
 
 
