@@ -13,12 +13,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from include.lifecycle.sections.approval import ApprovalSection
 from include.lifecycle.sections.base import Name, Section
 from include.lifecycle.sections.card import CardSection
 from include.lifecycle.sections.data import ColumnSection, DataSection, FeaturesSection, LabelsSection
 from include.lifecycle.sections.evaluation import EvaluationSection, FairnessSection
 from include.lifecycle.sections.export import ExportSection, QuantiseSection
 from include.lifecycle.sections.monitoring import DriftSection, MonitoringSection, PerformanceSection
+from include.lifecycle.sections.prediction_log import PredictionLogSection
 from include.lifecycle.sections.retention import RetentionSection
 from include.lifecycle.sections.retraining import AlertsSection, ConfirmSection, RetrainingSection
 from include.lifecycle.sections.rollout import LimitsSection, RolloutSection, RolloutStep
@@ -27,6 +29,7 @@ from include.lifecycle.sections.training import ObjectiveSection, TrainingSectio
 
 __all__ = [
     "AlertsSection",
+    "ApprovalSection",
     "CardSection",
     "ColumnSection",
     "ConfirmSection",
@@ -43,6 +46,7 @@ __all__ = [
     "Name",
     "ObjectiveSection",
     "PerformanceSection",
+    "PredictionLogSection",
     "QuantiseSection",
     "RetentionSection",
     "RetrainingSection",
@@ -76,10 +80,12 @@ class ModelSpec(Section):
     evaluation: EvaluationSection = Field(description="what a challenger must show")
     server: ServerSection = Field(description="the processes that answer for one version")
     rollout: RolloutSection = Field(description="how a version takes over the traffic")
+    approval: ApprovalSection = Field(description="who must say yes before a version gets traffic")
     monitoring: MonitoringSection = Field(description="what is watched, how often, and when it counts")
     retraining: RetrainingSection = Field(description="when a signal becomes a training")
     alerts: AlertsSection = Field(description="who is told")
-    retention: RetentionSection = Field(description="how long versions and predictions are kept")
+    retention: RetentionSection = Field(description="how long versions are kept")
+    prediction_log: PredictionLogSection = Field(description="how answers are logged, and how long they are kept")
     card: CardSection = Field(description="what the model card says that no measurement can tell")
     export: ExportSection = Field(description="which further files a version offers for download")
 

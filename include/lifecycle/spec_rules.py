@@ -6,7 +6,7 @@ They stand in rules/, one file per subject.
 
 from __future__ import annotations
 
-from include.lifecycle.rules import data, evaluation, features, names, pii, retraining, sources, training, tuning
+from include.lifecycle.rules import approval, data, evaluation, features, names, pii, retraining, sources, training, tuning
 from include.lifecycle.rules.view import Found, View
 
 RULES = (
@@ -19,6 +19,7 @@ RULES = (
     *tuning.RULES,
     *evaluation.RULES,
     *retraining.RULES,
+    *approval.RULES,
 )
 
 
