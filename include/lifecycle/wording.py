@@ -208,5 +208,5 @@ def _retirement(spec: ModelSpec) -> str:
         f"A version is archived {length(kept.retire_after)} after it lost its last alias: its server goes, its files too "
         f"unless it is one of the newest {kept.keep_versions}, one of the last {kept.keep_known_good} good champions, the anchor "
         f"or pinned; in the registry its model files {'stay' if kept.artifacts == 'keep' else 'go as well'}, its metadata stays. "
-        f"Predictions are kept for {length(kept.keep_predictions)}."
+        f"Logged predictions are kept for {length(spec.prediction_log.keep)}."
     )

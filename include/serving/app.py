@@ -18,11 +18,11 @@ from uuid import uuid4
 import orjson
 
 from include.serving.engines import Columns, Engine, TransformedEngine
-from include.serving.log_schema import ARM_HEADER, ARMS, LIVE
+from include.serving.log_schema import ARM_HEADER, ARMS, LIVE, UNIT_HEADER
 from include.serving.metrics import ServerMetrics
 from include.serving.outputs import Predicted, output_metadata, output_tensors, predicted
 from include.serving.pii import KeyedHash
-from include.serving.prediction_log import Answer, PredictionLog
+from include.serving.prediction_log import Answer, PredictionLog, unit_of
 from include.serving.protocol import InferenceRequest, RequestSchema
 from include.serving.tensor_checks import RequestRefusedError
 from include.serving.version_folder import ServingSpec
@@ -40,6 +40,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 PROTOCOL_NAME, PROTOCOL_VERSION = "modelops", "2"
 _PLATFORMS = {"onnx": "onnx_onnxv1", "sklearn": "sklearn_skops"}
 _ARM_HEADER, _ARMS = ARM_HEADER.encode(), {arm.encode(): arm for arm in ARMS}
+_UNIT_HEADER = UNIT_HEADER.encode()
 _INLINE_ROWS = 256  # more rows, or a slow engine, leave the event loop free for health checks
 _MAX_ID = 128
 _JSON, _TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
@@ -131,7 +132,7 @@ class ModelApp:
         started = perf_counter()
         request = self._schema.parse(body)
         found, columns = await self._predict(request)
-        request_id, assigned, arm, headers = _identity(scope, request.id, self._version)
+        request_id, assigned, (arm, unit), headers = _identity(scope, request.id, self._version)
         unknown = self._schema.unknown_categories(request.columns)
         answer: dict[str, Any] = {
             "model_name": self._spec.model,
@@ -147,7 +148,7 @@ class ModelApp:
         milliseconds = round(seconds * 1000, 4)
         at = datetime.now(UTC)
         self._log.append(
-            Answer(request_id, assigned, at, milliseconds, columns, found, request.keys, request.event_times, arm),
+            Answer(request_id, assigned, at, milliseconds, columns, found, request.keys, request.event_times, arm, unit),
         )
         return reply
 
@@ -209,10 +210,13 @@ def _static_replies(spec: ServingSpec) -> dict[str, bytes]:
     return {path: orjson.dumps(reply) for path, reply in replies.items()}
 
 
-def _identity(scope: dict[str, Any], body_id: str | None, version: str) -> tuple[str, int | None, str, Headers]:
-    """Request id (header, else the body's, else a new one), the version and the arm that the gateway had assigned, response
-    headers."""
-    given, assigned, arm = None, None, LIVE
+Identity = tuple[str, int | None, tuple[str, str | None], Headers]
+
+
+def _identity(scope: dict[str, Any], body_id: str | None, version: str) -> Identity:
+    """Request id (header, else the body's, else a new one), the version and (arm, sticky unit) that the gateway had assigned,
+    response headers."""
+    given, assigned, arm, unit = None, None, LIVE, None
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             given = value.decode("latin-1")
@@ -220,9 +224,11 @@ def _identity(scope: dict[str, Any], body_id: str | None, version: str) -> tuple
             assigned = int(value) if value.isdigit() and len(value) < 10 else None
         elif name == _ARM_HEADER:
             arm = _ARMS.get(value, LIVE)
+        elif name == _UNIT_HEADER and value:
+            unit = unit_of(value.decode("latin-1"))
     usable = (text for text in (given, body_id) if text and len(text) <= _MAX_ID and text.isascii() and text.isprintable())
     chosen = next(usable, None) or uuid4().hex
-    return chosen, assigned, arm, [(b"x-model-version", version.encode()), (b"x-request-id", chosen.encode())]
+    return chosen, assigned, (arm, unit), [(b"x-model-version", version.encode()), (b"x-request-id", chosen.encode())]
 
 
 def _headers(scope: dict[str, Any], version: str) -> Headers:

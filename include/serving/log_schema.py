@@ -26,6 +26,7 @@ LOG_COLUMNS = {
     "model_version": "INTEGER",
     "assigned_version": "INTEGER",
     "arm": "VARCHAR",
+    "unit": "VARCHAR",
     "logged_at": "TIMESTAMPTZ",
     "key": "VARCHAR",
     "event_time": "TIMESTAMPTZ",
@@ -38,9 +39,11 @@ ARMS = (LIVE, SHADOW, BASELINE)
 """Column `arm`: whom an answer served. `live`: a client; `baseline`: a client, by the fresh server of the champion's version;
 `shadow`: nobody, the request was a copy. Lines from before the column existed were live."""
 SERVED = (LIVE, BASELINE)
+UNIT_HEADER = "x-modelops-unit"
+"""The gateway copies the value of an A/B test's sticky header into it; column `unit` keeps its hash (prediction_log.unit_of)."""
 CLASS_COLUMNS = {"label": "VARCHAR", "probabilities": "DOUBLE[]"}
 """Of multiclass models: `prediction` is the class's number, `label` its name, `probabilities` in the order of the classes."""
-_LATER = (*CLASS_COLUMNS, "arm")  # columns that files of an older version may not have
+_LATER = (*CLASS_COLUMNS, "arm", "unit")  # columns that files of an older version may not have
 FEATURES = "features"
 PROBE_PREFIX = "serving-check-"
 """Request ids of a rollout's serving check. They are logged like all, but are no traffic: readers leave them out."""
@@ -50,7 +53,7 @@ _READ_ATTEMPTS = 5
 @dataclass(frozen=True)
 class CompactedFile:
     """One Parquet file: which segments it contains, its event times (ISO, inclusive), its features with their DuckDB types, and
-    which of CLASS_COLUMNS and whether the column `arm` it has (none in files from before there were any)."""
+    which of CLASS_COLUMNS and whether the columns `arm` and `unit` it has (none in files from before there were any)."""
 
     name: str
     segments: list[str]
@@ -60,6 +63,7 @@ class CompactedFile:
     features: dict[str, str] = field(default_factory=dict)
     class_columns: list[str] = field(default_factory=list)
     arms: bool = False
+    units: bool = False
 
 
 def feature_column(name: str) -> str:
@@ -194,7 +198,7 @@ def _flat(source: str, present: Sequence[str], features: dict[str, str], bounds:
     """Spread `features` into typed columns; what is not `present` is null, as are columns of _LATER that are not in `later`."""
     columns = [f"coalesce(arm, {literal(LIVE)}) AS arm" if name == "arm" else quoted(name) for name in LOG_COLUMNS]
     columns += [quoted(name) for name in CLASS_COLUMNS]
-    kinds = {"arm": LOG_COLUMNS["arm"]} | CLASS_COLUMNS
+    kinds = LOG_COLUMNS | CLASS_COLUMNS
     missing = "".join(f", NULL::{kinds[name]} AS {quoted(name)}" for name in _LATER if name not in later)
     for name, kind in features.items():
         value = f"TRY_CAST({FEATURES}.{quoted(name)} AS {kind})" if name in present else f"NULL::{kind}"
@@ -215,7 +219,8 @@ def _compacted_parts(
     groups: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
     for file in compacted:
         if file.rows and _overlaps(file, since, until):
-            shape = ((*file.class_columns, *(["arm"] if file.arms else [])), tuple(sorted(file.features.items())))
+            later = [*file.class_columns, *(["arm"] if file.arms else []), *(["unit"] if file.units else [])]
+            shape = (tuple(later), tuple(sorted(file.features.items())))
             groups.setdefault(shape, []).append(str(folder / PARQUET / file.name))
     return [
         _flat(f"FROM read_parquet({literal(paths)})", [name for name, _ in held], features, bounds, later)

@@ -5,6 +5,7 @@ A request never waits: what does not fit is counted as dropped. Layout and reade
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections import deque
@@ -23,6 +24,11 @@ from include.serving.segment import Segment
 logger = logging.getLogger(__name__)
 
 
+def unit_of(sticky_value: str) -> str:
+    """What column `unit` keeps of a sticky key (a user, an account): 24 hex digits of its sha256, never the key itself."""
+    return hashlib.sha256(sticky_value.encode()).hexdigest()[:24]
+
+
 @dataclass(frozen=True)
 class Answer:
     """One answered request as it is logged: a line per row. `columns` and the lists run over the rows."""
@@ -36,6 +42,7 @@ class Answer:
     keys: list[str | None] | None = None
     event_times: list[str | None] | None = None
     arm: str = LIVE
+    unit: str | None = None
 
     def lines(self, version: int) -> bytes:
         """The JSONL lines; a row without event time happened when it was logged."""
@@ -57,6 +64,7 @@ class Answer:
                 "latency_ms": self.latency_ms,
                 "features": dict(zip(names, values, strict=True)),
             }
+            | ({"unit": self.unit} if self.unit else {})
             | ({"label": told.labels[row]} if told.labels else {})
             | ({"probabilities": told.probabilities[row]} if told.probabilities else {})
             for row, (prediction, values) in enumerate(zip(told.values, features, strict=True))

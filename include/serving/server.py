@@ -57,7 +57,12 @@ def _serve(options: argparse.Namespace) -> int:
     keyed = hash_for(spec, options.pii_key_file)
     engine = load_engine(options.directory, spec)
     metrics = ServerMetrics(spec, options.digest)
-    limits = LogLimits(segment_seconds=options.segment_seconds)
+    limits = LogLimits(
+        options.log_flush_seconds,
+        buffer_rows=options.log_buffer_rows,
+        segment_bytes=options.log_segment_bytes,
+        segment_seconds=options.log_segment_seconds,
+    )
     log = PredictionLog(options.log_dir, spec.version, metrics.log_dropped.inc, limits)
     try:
         app = ModelApp(spec, engine, metrics, log, keyed=keyed, max_rows=options.max_rows)
@@ -109,7 +114,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--pii-key-file", type=Path, help="secret under which the version's hashed columns are hashed")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--max-rows", type=int, default=10_000, help="rows per request; more are refused with 413")
-    parser.add_argument("--segment-seconds", type=float, default=300.0, help="age at which a log segment is closed")
+    usual = LogLimits()
+    parser.add_argument("--log-flush-seconds", type=float, default=usual.flush_seconds, help="time between two writes of the log")
+    parser.add_argument("--log-buffer-rows", type=int, default=usual.buffer_rows, help="rows that wait for a write at most")
+    parser.add_argument("--log-segment-bytes", type=int, default=usual.segment_bytes, help="size at which a segment is closed")
+    parser.add_argument("--log-segment-seconds", type=float, default=usual.segment_seconds, help="age at which one is closed")
     return parser
 
 

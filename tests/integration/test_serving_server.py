@@ -185,7 +185,7 @@ def test_compaction_beside_a_live_server(onnx: tuple[Path, str], tmp_path: Path)
     spec = load_model("flight_delay")
     answered: list[str] = []
     stop = threading.Event()
-    with running_server(*onnx, rt.storage.predictions(spec.name), "--segment-seconds", "0.1") as server:
+    with running_server(*onnx, rt.storage.predictions(spec.name), "--log-segment-seconds", "0.1") as server:
         client = threading.Thread(target=stream, args=(server, stop, answered))
         client.start()
         counts, compacted, until = [0], 0, time.monotonic() + 2.5

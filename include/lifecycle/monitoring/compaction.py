@@ -62,7 +62,7 @@ class CompactionResult(StageResult):
 
 
 def compact_predictions(rt: Runtime, spec: ModelSpec, *, now: datetime) -> CompactionResult:
-    """Move closed segments into Parquet; drop files whose newest event is older than `retention.keep_predictions` before `now`.
+    """Move closed segments into Parquet; drop files whose newest event is older than `prediction_log.keep` before `now`.
 
     May be killed and called again at any point. Raises SourceUnavailableError when another compaction of the model runs.
     """
@@ -72,7 +72,7 @@ def compact_predictions(rt: Runtime, spec: ModelSpec, *, now: datetime) -> Compa
     with _exclusive(folder):
         close_abandoned(folder)
         remove_leftovers(folder)
-        expired = _expire(folder, now - spec.retention.keep_predictions)
+        expired = _expire(folder, now - spec.prediction_log.keep)
         types = feature_types(spec.features.numeric, spec.features.categorical)
         made = [compact_batch(folder, batch, types) for batch in _batches(folder)]
     segments = sum(len(file.segments) for file in made)
@@ -131,7 +131,8 @@ def write_parquet(folder: Path, segments: Sequence[Path], types: dict[str, str])
         connection.execute(f"COPY ({rows}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 50000)")
         count, first, last = _extent(connection, temporary)
     temporary.rename(base / name)
-    return CompactedFile(name, [path.name for path in segments], count, first, last, features, list(CLASS_COLUMNS), arms=True)
+    names, classes = [path.name for path in segments], list(CLASS_COLUMNS)
+    return CompactedFile(name, names, count, first, last, features, classes, arms=True, units=True)
 
 
 def _features(connection: duckdb.DuckDBPyConnection, segments: Sequence[Path], types: dict[str, str]) -> dict[str, str]:

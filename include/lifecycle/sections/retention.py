@@ -1,4 +1,4 @@
-"""Section retention: how long versions and predictions are kept."""
+"""Section retention: how long versions are kept."""
 
 from __future__ import annotations
 
@@ -23,4 +23,3 @@ class RetentionSection(Section):
     artifacts: Literal["keep", "delete"] = Field(
         description="what happens in the registry to model files of retired, unprotected versions; served copies always go"
     )
-    keep_predictions: Duration = Field(description="event time that the prediction log is kept")

@@ -152,7 +152,7 @@ def test_an_open_segment_is_taken_when_its_writer_is_gone(runtime: Runtime, spec
 
 def test_old_files_go(runtime: Runtime, spec: ModelSpec, folder: Path, written: list[str]) -> None:
     compact_predictions(runtime, spec, now=NOW)
-    keep = spec.retention.keep_predictions
+    keep = spec.prediction_log.keep
     assert compact_predictions(runtime, spec, now=START + timedelta(minutes=4) + keep).expired_files == 0
     assert compact_predictions(runtime, spec, now=START + timedelta(minutes=5) + keep).expired_files == 1
     assert requests(folder) == []
@@ -187,18 +187,19 @@ def test_class_columns_survive_and_files_from_before_they_existed_are_read(
     compact_predictions(runtime, spec, now=NOW)
     (old,) = read_manifest(folder)
     path = folder / "parquet" / old.name
-    plain = duckdb.sql(f"SELECT * EXCLUDE (label, probabilities, arm) FROM read_parquet('{path}')")
+    plain = duckdb.sql(f"SELECT * EXCLUDE (label, probabilities, arm, unit) FROM read_parquet('{path}')")
     plain.write_parquet(str(path.with_suffix(".new")))
     path.with_suffix(".new").replace(path)
     manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["files"][0]["class_columns"], manifest["files"][0]["arms"]
+    for name in ("class_columns", "arms", "units"):
+        del manifest["files"][0][name]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    segment(folder, "3-2-1.jsonl", line(2, prediction=1.0, label="late", probabilities=[0.25, 0.75]))
+    segment(folder, "3-2-1.jsonl", line(2, prediction=1.0, unit="u1", label="late", probabilities=[0.25, 0.75]))
     compact_predictions(runtime, spec, now=NOW)
     with duckdb.connect() as connection:
         predictions_relation(connection, folder, ["distance"], ["carrier"]).create_view("predictions")
-        found = connection.sql("SELECT request_id, arm, label, probabilities FROM predictions ORDER BY 1").fetchall()
-    assert found == [("r1", "live", None, None), ("r2", "live", "late", [0.25, 0.75])]
+        found = connection.sql("SELECT request_id, arm, unit, label, probabilities FROM predictions ORDER BY 1").fetchall()
+    assert found == [("r1", "live", None, None, None), ("r2", "live", "u1", "late", [0.25, 0.75])]
 
 
 def test_a_shadow_answer_is_kept_and_left_out_of_what_served(runtime: Runtime, spec: ModelSpec, folder: Path) -> None:

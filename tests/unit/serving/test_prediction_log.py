@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from include.serving.outputs import Predicted
-from include.serving.prediction_log import Answer, LogLimits, PredictionLog
+from include.serving.prediction_log import Answer, LogLimits, PredictionLog, unit_of
 from include.serving.segment import Segment, is_abandoned
 from tests.unit.serving.running import eventually
 
@@ -189,3 +189,10 @@ def test_an_open_segment_is_abandoned_when_its_writer_is_gone(tmp_path: Path) ->
     assert not is_abandoned(segment.path)
     segment.abandon()
     assert is_abandoned(segment.path)
+
+
+def test_a_sticky_key_is_kept_as_its_hash(kept: Kept) -> None:
+    log = kept.open()
+    log.append(answer(unit=unit_of("user-1")))
+    log.close()
+    assert {one["unit"] for one in lines(kept.folder)} == {"c6c289e49e9c05b214586038"}
