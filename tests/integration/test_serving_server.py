@@ -20,6 +20,7 @@ from include.lifecycle.loading import load_model
 from include.lifecycle.monitoring.compaction import compact_predictions
 from include.lifecycle.runtime import build_runtime
 from include.serving.log_schema import predictions_relation
+from include.serving.prediction_log import unit_of
 from include.serving.version_folder import write_manifest
 from include.settings import PROJECT_ROOT, load_settings
 from tests.unit.serving.folders import build_folder, one_row, request_body
@@ -62,13 +63,14 @@ def test_an_answer_is_logged_with_its_identity(onnx: tuple[Path, str], tmp_path:
         response = server.infer(columns, x_request_id="r-1", x_modelops_assigned="4")
         made = server.infer(one_row())
         server.infer(one_row(), x_request_id="r-1", x_modelops_assigned="4", x_modelops_arm="shadow")
-        server.infer(one_row(), x_request_id="r-2", x_modelops_arm="baseline")
+        server.infer(one_row(), x_request_id="r-2", x_modelops_arm="baseline", x_modelops_unit="user-1")
         server.infer(one_row(), x_request_id="r-3", x_modelops_arm="nonsense")
         assert (response.headers["x-model-version"], response.headers["x-request-id"]) == ("3", "r-1")
         assert response.json()["id"] == "r-1"
         assert eventually(lambda: len(logged(server.log_dir)) == 4)
         table = logged(server.log_dir).set_index("request_id")
     assert table["arm"].to_dict() == {"r-1": "live", made.headers["x-request-id"]: "live", "r-2": "baseline", "r-3": "live"}
+    assert table["unit"].dropna().to_dict() == {"r-2": unit_of("user-1")}
     row = table.loc["r-1"]
     assert (row["model_version"], row["assigned_version"], row["key"]) == (3, 4, "EWR-1")
     assert row["event_time"].isoformat() == "2013-08-01T06:00:00+00:00"
