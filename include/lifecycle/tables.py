@@ -133,7 +133,8 @@ candidates = Table(
     UniqueConstraint("model", "version", name="candidates_once"),
 )
 
-# state: open states planned | running | baking; closed states promoted | rolled_back | held | aborted | refused.
+# state: open states planned | running | baking; closed states promoted | rolled_back | held | aborted | refused | concluded.
+# command: what a person asked of an open rollout (evidence.Command), until its driver took it up.
 rollouts = Table(
     "rollouts",
     metadata,
@@ -147,6 +148,7 @@ rollouts = Table(
     Column("reason", Text, nullable=False, server_default=""),
     _json("plan"),
     _json("status"),
+    Column("command", JSONB(none_as_null=True)),
     Column("epoch", Integer, nullable=False, server_default="0"),
     Column("lease_holder", Text),
     Column("lease_until", DateTime(timezone=True)),
@@ -162,7 +164,8 @@ rollouts = Table(
     ),
 )
 
-# One row per model: what the gateway is to do (percent by version, servers with port and digest), and what was read back.
+# One row per model: what the gateway is to do (percent by version, servers with ports and digest, a baseline arm, a mirror, the
+# header that an experiment goes by), and what was read back.
 desired_traffic = Table(
     "desired_traffic",
     metadata,
@@ -171,6 +174,9 @@ desired_traffic = Table(
     _json("weights"),
     _json("servers"),
     Column("champion", Integer),
+    Column("baseline", JSONB(none_as_null=True)),
+    Column("mirror", JSONB(none_as_null=True)),
+    Column("sticky", Text),
     Column("applied_revision", BigInteger),
     Column("applied_wall_at", DateTime(timezone=True)),
     _wall("wall_at"),
@@ -227,6 +233,28 @@ automation = Table(
     Column("reason", Text, nullable=False),
     Column("by", Text, nullable=False),
     _at("at", nullable=False),
+    _wall("wall_at"),
+)
+
+# The kill switch: one row per frozen model; `*` stands for all.
+freezes = Table(
+    "freezes",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    _at("at", nullable=False),
+    _wall("wall_at"),
+)
+
+# What an open A/B or A/A test showed when it was last measured: one row per rollout. The rollout's driver reads it at each look.
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("rollout_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("model", Text, nullable=False),
+    _at("at", nullable=False),
+    _json("evidence"),
     _wall("wall_at"),
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from include.lifecycle.decisions.schedule import schedule_in_words
+from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration as length
 
@@ -34,10 +35,9 @@ def in_words(spec: ModelSpec) -> list[tuple[str, str]]:
 
 
 def shortest_rollout(spec: ModelSpec) -> timedelta:
-    """The least time from the first canary request to full traffic; zero for a direct rollout."""
-    if spec.rollout.strategy == "direct":
-        return timedelta(0)
-    return sum((step.at_least for step in spec.rollout.steps), timedelta(0))
+    """The least time from the first stage to full traffic; zero without stages."""
+    stages = stages_of(spec.rollout.strategy, spec.rollout, spec.server.replicas)
+    return sum((stage.at_least for stage in stages), timedelta(0))
 
 
 def _training(spec: ModelSpec) -> str:

@@ -38,8 +38,8 @@ def place(stack, make_runtime):
 
 def serve(rt, target, version, **behaviour):
     folder, digest = tiny_version(rt, "churn", version, **behaviour)
-    port = target.ensure_server("churn", version, folder, digest, rt.storage.predictions("churn"))
-    return Server(port=port, digest=digest, folder=str(folder))
+    ports = target.ensure_server("churn", version, folder, digest, rt.storage.predictions("churn"))
+    return Server(ports=ports, digest=digest, folder=str(folder))
 
 
 def traffic(weights, servers, champion):
@@ -75,7 +75,7 @@ def test_ensure_server_is_idempotent_and_follows_the_digest(place, stack):
     assert serve(rt, target, 1) == first
     assert pid_of(stack, 1) == pid
     folder, _ = tiny_version(rt, "churn", 1)
-    assert target.ensure_server("churn", 1, folder, "f" * 64, rt.storage.predictions("churn")) == first.port
+    assert target.ensure_server("churn", 1, folder, "f" * 64, rt.storage.predictions("churn")) == first.ports
     assert pid_of(stack, 1) != pid
 
 

@@ -70,10 +70,10 @@ class Request:
     failed: bool
 
 
-def parse(line: bytes, model: str, ports: dict[int, int]) -> Request | None:
+def parse(line: bytes, model: str, ports: dict[int, tuple[int, ...]]) -> Request | None:
     """One line of the log; None for another model's lines, requests without an arm, and lines that are no JSON.
 
-    `ports` holds each version's port, by which the answering server is told.
+    `ports` holds each version's ports, by which the answering server is told.
     """
     try:
         raw: dict[str, Any] = json.loads(line)
@@ -83,7 +83,7 @@ def parse(line: bytes, model: str, ports: dict[int, int]) -> Request | None:
         return None
     assigned, code = int(raw["assigned"]), int(raw.get("code") or 0)
     port = str(raw.get("host") or "").rpartition(":")[2]
-    elsewhere = port.isdigit() and assigned in ports and int(port) != ports[assigned]
+    elsewhere = port.isdigit() and assigned in ports and int(port) not in ports[assigned]
     failed = code >= 500 or int(raw.get("attempts") or 0) > 1 or elsewhere
     duration = str(raw.get("us") or "")
     return Request(float(raw["ts"]), assigned, int(duration) if duration.isdigit() else 0, failed)

@@ -5,7 +5,9 @@ Failing uses the plan's alpha (chance to roll back a good version), passing uses
 
 from __future__ import annotations
 
-from include.lifecycle.rollout.states import Measurement, Plan
+from include.lifecycle.rollout.experiment import check_experiment
+from include.lifecycle.rollout.shadow import check_agreement
+from include.lifecycle.rollout.states import Measurement, Plan, Stage
 from include.lifecycle.statistics.sequential import proportion_interval
 from include.lifecycle.verdicts import Outcome, Verdict
 
@@ -62,6 +64,16 @@ def check_performance(plan: Plan, seen: Measurement) -> Verdict:
 def step_checks(plan: Plan, seen: Measurement) -> list[Verdict]:
     """All checks of a step, where both arms have traffic."""
     return [check_error_rate(plan, seen), check_latency(plan, seen), check_performance(plan, seen)]
+
+
+def stage_checks(plan: Plan, stage: Stage, seen: Measurement) -> list[Verdict]:
+    """All checks of one stage; a shadow is compared pairwise, an experiment is judged by its own test."""
+    if stage.kind == "mirror":
+        paired = [check_agreement(plan, seen)] if "agreement" in stage.must_pass else []
+        return [check_error_rate(plan, seen), check_latency(plan, seen), *paired]
+    if stage.kind == "ab_test":
+        return [*step_checks(plan, seen), check_experiment(plan, seen)]
+    return step_checks(plan, seen)
 
 
 def bake_checks(plan: Plan, seen: Measurement) -> list[Verdict]:

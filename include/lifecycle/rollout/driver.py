@@ -18,11 +18,14 @@ from include.lifecycle.errors import GatewayRejectedError, LifecycleError
 from include.lifecycle.ledger import Entry, Phase
 from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout import machine
-from include.lifecycle.rollout.effects import Effects, Hands, usual_hands
+from include.lifecycle.rollout.circumstances import circumstances, evidence_of
+from include.lifecycle.rollout.effects import Effects
+from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import Lease, take_lease
 from include.lifecycle.rollout.measurements import PerformanceReader, measure, start_of_step
-from include.lifecycle.rollout.states import Measurement, Plan, State, Status, Transition
+from include.lifecycle.rollout.states import Command, Measurement, Plan, State, Status, Transition
 from include.lifecycle.rollout.traffic import read_desired
+from include.lifecycle.rollout.watchdog_journal import clear, renew
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import candidates
 from include.lifecycle.verdicts import worst
@@ -90,25 +93,32 @@ class Drive:
 
     def look(self) -> Drive:
         """Measure, decide, and store what was seen; a decision to act is stored as an intent."""
-        status = self.status
+        status, seen = self.status, self.status.measurement
         if status.state is not State.PLANNED:
             seen, cursor = measure(self.plan, status, self.rt.settings.gateway_log, self._ports(), self._performance())
+            seen = seen.model_copy(update=evidence_of(self.rt, self.hands, self.lease.rollout_id, self.plan, status))
             status = status.model_copy(update={"measurement": seen, "cursor": cursor})
-        transition = machine.step(self.plan, status, status.measurement, datetime.now(UTC))
+        seen = seen.model_copy(update=circumstances(self.rt, self.plan, self.lease.rollout_id))
+        transition = machine.step(self.plan, status, seen, datetime.now(UTC))
         drive = replace(self, status=status.model_copy(update={"reason": transition.reason}))
         if transition.act != "wait":
-            return drive.intend(transition)
+            return drive.intend(transition, answered=seen.command)
         with transaction(self.rt.engine) as connection:
             drive._save(connection)
+            drive._answer(connection, seen.command, transition)
+        self._renew()
         return drive
 
-    def intend(self, transition: Transition) -> Drive:
-        """Store the transition as pending, with its ledger entry, before anything outside is touched."""
+    def intend(self, transition: Transition, answered: Command | None = None) -> Drive:
+        """Store the transition as pending, with its ledger entry, before anything outside is touched; `answered` is the wish that
+        it was decided upon, which is settled in the same transaction.
+        """
         update = {"pending": transition, "attempts": 0, "sequence": self.status.sequence + 1}
         drive = replace(self, status=self.status.model_copy(update=update))
         with transaction(self.rt.engine) as connection:
             drive._save(connection)
             drive._note(connection, transition, "intended", transition.reason)
+            drive._answer(connection, answered, transition)
         return drive
 
     def act(self) -> RolloutOutcome | None:
@@ -129,24 +139,25 @@ class Drive:
         return self._finish(transition)
 
     def _finish(self, transition: Transition) -> RolloutOutcome | None:
-        now = datetime.now(UTC)
-        update = {
-            "state": transition.state,
-            "step": transition.step,
-            "weights": transition.weights,
-            "since": now,
-            "started": self.status.started or now,
-            "pending": None,
-            "attempts": 0,
-            "reason": transition.reason,
-            "measurement": Measurement(),
-            "cursor": start_of_step(self.rt.settings.gateway_log, time.time()),
-        }
+        update = _after(self.status, transition, datetime.now(UTC))
+        if transition.act not in ("pause", "resume"):
+            cursor = start_of_step(self.rt.settings.gateway_log, time.time())
+            update |= {"measurement": Measurement(), "cursor": cursor}
         drive = replace(self, status=self.status.model_copy(update=update))
         with transaction(self.rt.engine) as connection:
             self._note(connection, transition, "done", transition.reason)
             drive._save(connection, closing=not transition.state.is_open)
+        drive._renew()
         return None if transition.state.is_open else drive._outcome()
+
+    def _renew(self) -> None:
+        """Tell the watchdog that the rollout is looked after, or that it is over."""
+        plan, settings, state = self.plan, self.rt.settings, self.status.state
+        if state.is_open and state is not State.PLANNED:
+            until = time.time() + plan.lease.total_seconds()
+            renew(settings, plan, self.lease.rollout_id, self.lease.epoch, until=until, state=state.value)
+        else:
+            clear(settings, plan.model)
 
     def _refused(self, transition: Transition, problem: GatewayRejectedError) -> None:
         """Count refusals of a step forward, and turn back when there were too many."""
@@ -165,6 +176,15 @@ class Drive:
             back = back.model_copy(update={"act": "roll_back", "state": State.ROLLED_BACK})
         self.intend(back)
 
+    def _answer(self, connection: Connection, wish: Command | None, transition: Transition) -> None:
+        """Settle a person's wish: taken up by this transition, or noted with the reason why it changes nothing."""
+        if wish is None:
+            return
+        self.lease.save(connection, command=None)
+        if transition.act == "wait":
+            key = f"rollout:{self.lease.rollout_id}:wish:{wish.at.isoformat() if wish.at else wish.told}"
+            self._note(connection, transition, "noted", f"{wish.told}; not now: {transition.reason}", key=key)
+
     def _save(self, connection: Connection, *, closing: bool = False) -> None:
         status = self.status
         values: dict[str, Any] = {"state": status.state.value, "status": status.model_dump(mode="json"), "reason": status.reason}
@@ -174,7 +194,7 @@ class Drive:
             connection.execute(candidates.update().where(mine, candidates.c.state != "done").values(state="done"))
         self.lease.save(connection, **values)
 
-    def _note(self, connection: Connection, transition: Transition, phase: Phase, reason: str) -> None:
+    def _note(self, connection: Connection, transition: Transition, phase: Phase, reason: str, *, key: str | None = None) -> None:
         seen = self.status.measurement.model_dump(mode="json", exclude_none=True)
         # Performance without labels holds nothing back, so it is no reason to call the whole inconclusive.
         blocking = [one for one in transition.verdicts if one.failed or one.check != "performance"]
@@ -190,15 +210,15 @@ class Drive:
             version_before=self.plan.champion,
             version_after=self.plan.version if _is_forward(transition) else self.plan.champion,
             spec_hash=self.plan.spec_hash or None,
-            idempotency_key=f"rollout:{self.lease.rollout_id}:{self.status.sequence}",
+            idempotency_key=key or f"rollout:{self.lease.rollout_id}:{self.status.sequence}",
             evidence={"weights": transition.weights, "step": transition.step, "verdicts": verdicts, "measurement": seen},
         )
         self.rt.ledger.write(entry, connection)
 
-    def _ports(self) -> dict[int, int]:
+    def _ports(self) -> dict[int, tuple[int, ...]]:
         with transaction(self.rt.engine) as connection:
             desired = read_desired(connection, self.plan.model)
-        return {} if desired is None else {version: server.port for version, server in desired.servers.items()}
+        return {} if desired is None else {version: server.ports for version, server in desired.servers.items()}
 
     def _performance(self) -> PerformanceReader | None:
         read = self.hands.performance
@@ -209,6 +229,19 @@ class Drive:
         return RolloutOutcome(
             rollout_id=self.lease.rollout_id, model=plan.model, version=plan.version, state=status.state, reason=status.reason
         )
+
+
+def _after(status: Status, transition: Transition, now: datetime) -> dict[str, Any]:
+    """What of the status changes when a transition is done. The time of a pause does not count as time of the stage."""
+    update: dict[str, Any] = {"pending": None, "attempts": 0, "reason": transition.reason}
+    if transition.act == "pause":
+        return update | {"paused": True, "paused_at": now}
+    if transition.act == "resume":
+        gap = now - (status.paused_at or now)
+        later = {"since": (status.since or now) + gap, "started": (status.started or now) + gap}
+        return update | later | {"paused": False, "paused_at": None}
+    moved = {"state": transition.state, "step": transition.step, "weights": transition.weights, "since": now}
+    return update | moved | {"started": status.started or now, "paused": False, "paused_at": None}
 
 
 def _is_forward(transition: Transition) -> bool:

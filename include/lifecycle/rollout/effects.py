@@ -1,56 +1,21 @@
 """The acts of a rollout on the outside world, each idempotent and in the order that keeps clients safe.
 
-Forward: servers, traffic, read back, alias. Back: traffic to the champion, read back, alias, then the challenger's server.
+Forward: servers, traffic, read back, alias. Back: traffic to the champion, read back, alias, then the challenger's servers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import Lease
-from include.lifecycle.rollout.states import PerformanceEvidence, Plan, Status, Transition
-from include.lifecycle.rollout.targets.base import Target
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
+from include.lifecycle.rollout.states import Plan, Stage, State, Status, Transition
+from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Mirror, Server, read_desired
 from include.lifecycle.runtime import Runtime
 
-
-@dataclass(frozen=True)
-class Hands:
-    """What a driver acts with: the target, the registry's aliases and files, and (optionally) the performance of both arms."""
-
-    target: Target
-    promote: Callable[..., None]
-    demote: Callable[..., None]
-    withdraw: Callable[..., None]
-    champion_of: Callable[[Runtime, str], int | None]
-    previous_of: Callable[[Runtime, str], int | None]
-    foreign_aliases: Callable[[Runtime, str], dict[str, dict[str, int | None]]]
-    materialise: Callable[[Runtime, str, int], tuple[Path, str]]
-    performance: Callable[[Runtime, int, Plan], PerformanceEvidence | None] | None = None
-
-
-def usual_hands(rt: Runtime) -> Hands:
-    """The embedded target and the MLflow registry."""
-    from include.lifecycle.registry.artefacts import materialise_version
-    from include.lifecycle.registry.client import PREVIOUS, alias_version, champion_version
-    from include.lifecycle.registry.promotion import demote, foreign_aliases, promote, withdraw
-    from include.lifecycle.rollout.performance import performance_of
-    from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
-
-    return Hands(
-        target=EmbeddedTarget(rt),
-        promote=promote,
-        demote=demote,
-        withdraw=withdraw,
-        champion_of=champion_version,
-        previous_of=lambda rt, model: alias_version(rt, model, PREVIOUS),
-        foreign_aliases=foreign_aliases,
-        materialise=materialise_version,
-        performance=performance_of,
-    )
+__all__ = ["Effects", "Hands", "usual_hands"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +36,8 @@ class Effects:
             "confirm": self._confirm,
             "roll_back": self._back,
             "abort": self._back,
+            "hold": self._hold,
+            "conclude": self._conclude,
         }.get(transition.act, self._nothing)(transition)
 
     @property
@@ -84,11 +51,31 @@ class Effects:
         return f"rollout:{self.lease.rollout_id}"
 
     def _nothing(self, transition: Transition) -> None:
-        """Waiting and holding change nothing outside."""
+        """Waiting, pausing and resuming change nothing outside."""
 
     def _shift(self, transition: Transition) -> None:
-        servers = {version: self.serve(version) for version in transition.weights}
-        self._apply(transition.weights, servers, self.plan.champion)
+        """New servers, then the traffic, then the servers that the stage has no use for any more."""
+        stage = self.plan.stage_at(transition.step) if transition.state is State.RUNNING else None
+        counts = self.plan.servers_at(transition.step)
+        growing = {version: max(counts[version], self._present(version)) for version in transition.weights}
+        servers = {version: self.serve(version, count) for version, count in growing.items()}
+        self._apply(transition.weights, servers, self.plan.champion, stage)
+        kept = {version: self._trimmed(version, servers[version], counts[version]) for version in servers}
+        if kept != servers:
+            self._apply(transition.weights, kept, self.plan.champion, stage)
+            for version in kept:
+                self.serve(version, counts[version])
+        if stage is None or not stage.baseline:
+            self._end_baseline()
+
+    def _present(self, version: int) -> int:
+        with transaction(self.rt.engine) as connection:
+            desired = read_desired(connection, self.plan.model)
+        known = desired.servers.get(version) if desired else None
+        return len(known.ports) if known else 1
+
+    def _trimmed(self, version: int, server: Server, count: int) -> Server:
+        return server.model_copy(update={"ports": server.ports[:count]})
 
     def _promote(self, transition: Transition) -> None:
         self._shift(transition)
@@ -101,7 +88,8 @@ class Effects:
 
     def _confirm(self, transition: Transition) -> None:
         version, old = self.plan.version, self.plan.champion
-        self._apply({version: 100}, {version: self.serve(version)}, version)
+        self._apply({version: 100}, {version: self.serve(version, self.plan.replicas)}, version)
+        self._end_baseline()
         if old is not None and old != version:
             self._check_lease()
             self.hands.target.stop_server(self.plan.model, old)
@@ -111,20 +99,51 @@ class Effects:
         model, version = self.plan.model, self.plan.version
         touched = bool(self.status.weights) or self._asks_for(version)
         if touched and transition.weights:
-            servers = {one: self.serve(one) for one in transition.weights}
+            servers = {one: self.serve(one, max(self._present(one), 1)) for one in transition.weights}
             self._apply(transition.weights, servers, self.plan.champion)
         self._check_lease()
+        self._end_baseline()
+        if self.plan.champion == version:  # an A/A test: the version is the champion, whatever the test says
+            return
+        self._unname(transition)
+        if not self._asks_for(version):
+            self._check_lease()
+            self.hands.target.stop_server(model, version)
+        if touched and self.plan.champion is not None:
+            self._full_strength(self.plan.champion)
+
+    def _full_strength(self, champion: int) -> None:
+        """A rolling rollout took servers from the champion; it gets them back."""
+        if self.plan.replicas > self._present(champion):
+            servers = {champion: self.serve(champion, self.plan.replicas)}
+            self._apply({champion: 100}, servers, champion)
+
+    def _unname(self, transition: Transition) -> None:
+        model, version = self.plan.model, self.plan.version
         told = {"reason": transition.reason, "actor": self.actor}
         if self.hands.champion_of(self.rt, model) == version:
             self.hands.demote(self.rt, model, version, self.plan.champion, key=f"{self.key}:demote", **told)
         else:
             self.hands.withdraw(self.rt, model, version, key=f"{self.key}:withdraw", **told)
-        if not self._asks_for(version):
-            self._check_lease()
-            self.hands.target.stop_server(model, version)
 
-    def serve(self, version: int) -> Server:
-        """Have a ready server of `version`; one that serves already needs neither registry nor files: going back must not."""
+    def _hold(self, transition: Transition) -> None:
+        """Live traffic stays as it is; a shadow that nobody judges any more is ended."""
+        stage = self.plan.stage_at(self.status.step) if self.status.state is State.RUNNING else None
+        if stage is None or stage.kind != "mirror" or self.plan.champion is None:
+            return
+        champion = self.plan.champion
+        self._apply({champion: 100}, {champion: self.serve(champion, self.plan.replicas)}, champion)
+        self._check_lease()
+        self.hands.target.stop_server(self.plan.model, self.plan.version)
+
+    def _conclude(self, transition: Transition) -> None:
+        """An A/A test's end: one server group again."""
+        version = self.plan.version
+        self._apply({version: 100}, {version: self.serve(version, self.plan.replicas)}, version)
+        self._end_baseline()
+
+    def serve(self, version: int, count: int = 1) -> Server:
+        """Have `count` ready servers; a version that serves already needs neither registry nor files: going back must not."""
         with transaction(self.rt.engine) as connection:
             desired = read_desired(connection, self.plan.model)
         known = desired.servers.get(version) if desired else None
@@ -134,15 +153,41 @@ class Effects:
             folder, digest = self.hands.materialise(self.rt, self.plan.model, version)
         self._check_lease()
         logs = self.rt.storage.predictions(self.plan.model)
-        port = self.hands.target.ensure_server(self.plan.model, version, folder, digest, logs)
-        return Server(port=port, digest=digest, folder=str(folder))
+        ports = self.hands.target.ensure_server(self.plan.model, version, folder, digest, logs, replicas=count)
+        return Server(ports=ports, digest=digest, folder=str(folder))
 
     def _runs(self, version: int, known: Server) -> bool:
-        return self.hands.target.servers(self.plan.model).get(version) == known.port
+        return self.hands.target.servers(self.plan.model).get(version) == known.ports
 
-    def _apply(self, weights: dict[int, int], servers: dict[int, Server], champion: int | None) -> None:
-        desired = DesiredTraffic(model=self.plan.model, champion=champion, weights=weights, servers=servers)
+    def _apply(
+        self, weights: dict[int, int], servers: dict[int, Server], champion: int | None, stage: Stage | None = None
+    ) -> None:
+        beside = {} if stage is None else self._beside(stage, servers)
+        desired = DesiredTraffic(model=self.plan.model, champion=champion, weights=weights, servers=servers, **beside)
         self.hands.target.apply(desired, self.lease.check)
+
+    def _beside(self, stage: Stage, servers: dict[int, Server]) -> dict[str, Baseline | Mirror | str | None]:
+        """What a stage asks of the gateway beside the split: a baseline arm, copies, sticky keys."""
+        mirror = Mirror(version=self.plan.version, percent=stage.mirror) if stage.mirror else None
+        sticky = self.plan.ab_test.sticky_header if stage.sticky and self.plan.ab_test else None
+        return {"baseline": self._baseline(stage, servers), "mirror": mirror, "sticky": sticky}
+
+    def _baseline(self, stage: Stage, servers: dict[int, Server]) -> Baseline | None:
+        champion = self.plan.champion
+        if not stage.baseline or champion is None:
+            return None
+        server = servers[champion]
+        self._check_lease()
+        logs = self.rt.storage.predictions(self.plan.model)
+        ports = self.hands.target.ensure_server(
+            self.plan.model, champion, Path(server.folder), server.digest, logs, baseline=True
+        )
+        return Baseline(percent=stage.baseline, server=server.model_copy(update={"ports": ports}))
+
+    def _end_baseline(self) -> None:
+        if self.plan.champion is not None and any(stage.baseline for stage in self.plan.stages):
+            self._check_lease()
+            self.hands.target.stop_server(self.plan.model, self.plan.champion, baseline=True)
 
     def _asks_for(self, version: int) -> bool:
         with transaction(self.rt.engine) as connection:

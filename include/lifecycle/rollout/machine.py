@@ -1,96 +1,188 @@
 """The rollout's state machine: one pure function from plan, status, measurement and wall time to the next transition.
 
-planned -> running (step 0, 1, ...) -> baking -> promoted, and from any open state to rolled_back, held or aborted.
+planned -> running (stage 0, 1, ...) -> baking -> promoted, and from any open state to rolled_back, held, aborted or concluded.
+What differs between strategies stands in their stages (strategies.py), not here.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from include.lifecycle.rollout.checks import bake_checks, step_checks
-from include.lifecycle.rollout.states import Act, Measurement, Plan, State, Status, Transition
+from include.lifecycle.rollout.checks import bake_checks, stage_checks
+from include.lifecycle.rollout.states import Act, Measurement, Plan, Stage, State, Status, Transition
 from include.lifecycle.verdicts import Verdict
 
+_NOT_WAITED_FOR = ("performance",)  # labels may come long after the traffic
 
-def step(plan: Plan, status: Status, measurement: Measurement, now: datetime) -> Transition:
+
+def step(plan: Plan, status: Status, seen: Measurement, now: datetime) -> Transition:
     """The next transition; `act` is "wait" when nothing changes. Raises ValueError for a closed rollout.
 
-    A failed check rolls back at once. A step is left when its time and requests are reached and error rate and latency pass.
+    In this order: what takes the traffic back (the watchdog did, a check failed, a person aborts, a newer candidate replaces),
+    what a person wishes, what keeps it where it is (paused, frozen), and then the way forward or giving up.
     """
-    if status.state is State.PLANNED:
-        return _enter(plan, 0, "serving checked and approved")
-    if status.state is State.RUNNING:
-        return _during_step(plan, status, measurement, now)
-    if status.state is State.BAKING:
-        return _during_bake(plan, status, measurement, now)
-    raise ValueError(f"rollout of {plan.model} {plan.version} is closed ({status.state}); there is no next step")
+    if not status.state.is_open:
+        raise ValueError(f"rollout of {plan.model} {plan.version} is closed ({status.state}); there is no next step")
+    return _Look(plan, status, seen, now).transition()
 
 
 def abort(plan: Plan, status: Status, reason: str) -> Transition:
     """Stop from outside: the champion gets all traffic back."""
-    return _back(plan, status, "abort", State.ABORTED, reason, [])
+    look = _Look(plan, status, Measurement(), status.since or datetime.min.replace(tzinfo=UTC))
+    look.verdicts = []  # nothing was looked at
+    return look.back("abort", State.ABORTED, reason)
 
 
-def _enter(plan: Plan, index: int, reason: str, verdicts: list[Verdict] | None = None) -> Transition:
-    """Go to a step, or to the provisional promotion after the last one."""
-    weights = plan.weights_at(index)
-    if index < len(plan.active_steps):
-        act, state = "shift_traffic", State.RUNNING
-        reason = f"{reason}; {weights[plan.version]} % to version {plan.version}"
-    else:
-        act, state = "promote", State.BAKING
-        reason = f"{reason}; all traffic to version {plan.version}, provisional until the bake ends"
-    return Transition.model_validate(
-        {"act": act, "state": state, "step": index, "weights": weights, "reason": reason, "verdicts": verdicts or []}
-    )
+class _Look:
+    """One look at one rollout: what is judged, and the ways on and back in their order."""
+
+    def __init__(self, plan: Plan, status: Status, seen: Measurement, now: datetime) -> None:
+        self.plan, self.status, self.seen, self.now = plan, status, seen, now
+        self.stage: Stage | None = plan.stage_at(status.step) if status.state is State.RUNNING else None
+        self.verdicts = self._checks()
+
+    def transition(self) -> Transition:
+        return self._backward() or self._wished() or self._kept() or self._forward() or self._given_up()
+
+    def _checks(self) -> list[Verdict]:
+        if self.stage is not None:
+            return stage_checks(self.plan, self.stage, self.seen)
+        return bake_checks(self.plan, self.seen) if self.status.state is State.BAKING else []
+
+    def _backward(self) -> Transition | None:
+        wish, failed = self.seen.command, [one for one in self.verdicts if one.failed]
+        if self.seen.watchdog:
+            return self.back("roll_back", State.ROLLED_BACK, self.seen.watchdog)
+        if failed:
+            return self._lost(_told(failed))
+        if wish is not None and wish.wish == "abort":
+            return self.back("abort", State.ABORTED, wish.told)
+        if wish is not None and wish.wish == "conclude" and wish.winner == "champion":
+            return self._lost(wish.told)
+        if self.seen.newer is not None and self.plan.on_new_candidate == "replace" and self.status.state is not State.BAKING:
+            return self.back("abort", State.ABORTED, f"version {self.seen.newer} is newer and replaces it")
+        return None
+
+    def _lost(self, reason: str) -> Transition:
+        """The challenger lost; an A/A test has no loser and is concluded."""
+        if self.plan.strategy == "aa_test":
+            return self._conclude(reason)
+        return self.back("roll_back", State.ROLLED_BACK, reason)
+
+    def _wished(self) -> Transition | None:
+        """What a person asked for, where it applies; a wish that does not is left to the driver to answer."""
+        wish = self.seen.command
+        if wish is None or self.status.state is State.PLANNED:
+            return None
+        if wish.wish == "pause" and not self.status.paused:
+            return self._stay("pause", wish.told)
+        if wish.wish == "resume" and self.status.paused:
+            return self._stay("resume", wish.told)
+        forward = wish.wish in ("skip", "conclude") or (wish.wish == "resume" and self._passed())
+        if forward and not self.seen.frozen:
+            return self._next(wish.told)
+        return None
+
+    def _kept(self) -> Transition | None:
+        if self.seen.frozen:
+            return self._stay("wait", f"frozen: {self.seen.frozen}")
+        if self.status.paused:
+            return self._stay("wait", f"paused; {_told(self._open())}")
+        return None
+
+    def _forward(self) -> Transition | None:
+        if self.status.state is State.PLANNED:
+            return self._enter(0, "serving checked and approved")
+        if not self._passed() or (self.stage is not None and self.stage.manual):
+            return None
+        seen = "bake" if self.stage is None else f"stage {self.status.step + 1} ({_share(self.stage)})"
+        return self._next(f"{seen} passed with {self.seen.requests} requests")
+
+    def _passed(self) -> bool:
+        """Whether time, requests and checks of the present stage, or of the bake, are reached."""
+        outcomes = {one.check: one.passed for one in self.verdicts}
+        if self.stage is None:
+            unopposed = self.plan.champion is None
+            return self._elapsed() >= self.plan.bake and (unopposed or outcomes.get("error_rate", False))
+        if self._elapsed() < self.stage.at_least or _counted(self.stage, self.seen) < self.stage.requests:
+            return False
+        return all(outcomes.get(check, False) for check in self.stage.must_pass)
+
+    def _given_up(self) -> Transition:
+        """Wait on, or end what got no conclusion in its time; what passed and waited for a person is held."""
+        if not self._late():
+            waited = "passed; waits for a person's resume" if self._passed() else _told(self._open())
+            return self._stay("wait", waited)
+        reason = f"gave up: {_told(self._open())}"
+        if self.plan.strategy == "aa_test":
+            return self._conclude(f"ended after its time: {_told(self.verdicts)}")
+        if self.plan.on_inconclusive == "hold" or self._passed():
+            return self._hold(reason)
+        return self.back("roll_back", State.ROLLED_BACK, reason)
+
+    def _late(self) -> bool:
+        if self.stage is not None and self.stage.at_most is not None:
+            return self._elapsed() >= self.stage.at_most
+        patience = self.plan.give_up_after + sum((one.at_most for one in self.plan.stages if one.at_most), timedelta(0))
+        patience += timedelta(0) if self.stage is not None else self.plan.bake
+        return self.now - (self.status.started or self.now) >= patience
+
+    def _next(self, reason: str) -> Transition:
+        """Out of the present stage, or out of the bake."""
+        if self.stage is not None:
+            return self._enter(self.status.step + 1, reason)
+        done = {self.plan.version: 100}
+        return self._to("confirm", State.PROMOTED, self.status.step, done, f"{reason}; {_told(self.verdicts)}")
+
+    def _enter(self, index: int, reason: str) -> Transition:
+        """Go to a stage, or past the last one: to the provisional promotion, or to an A/A test's end."""
+        stage, weights = self.plan.stage_at(index), self.plan.weights_at(index)
+        if stage is not None:
+            told = f"{reason}; {_share(stage)} to version {self.plan.version}"
+            return self._to("shift_traffic", State.RUNNING, index, weights, told)
+        if self.plan.strategy == "aa_test":
+            return self._conclude(reason)
+        told = f"{reason}; all traffic to version {self.plan.version}, provisional until the bake ends"
+        return self._to("promote", State.BAKING, index, weights, told)
+
+    def _conclude(self, reason: str) -> Transition:
+        return self._to("conclude", State.CONCLUDED, self.status.step, {self.plan.version: 100}, reason)
+
+    def _hold(self, reason: str) -> Transition:
+        """Freeze the traffic as it is; a shadow, which nobody would look at any more, is ended."""
+        return self._stay("hold", reason, State.HELD)
+
+    def back(self, act: Act, state: State, reason: str) -> Transition:
+        """All traffic to the champion; without one there is nothing to go back to, so what serves goes on serving and is held."""
+        champion = self.plan.champion
+        if champion is None and self.status.state is State.BAKING:
+            return self._hold(f"{reason}; there is no champion to return to")
+        return self._to(act, state, self.status.step, {} if champion is None else {champion: 100}, reason)
+
+    def _stay(self, act: Act, reason: str, state: State | None = None) -> Transition:
+        return self._to(act, state or self.status.state, self.status.step, self.status.weights, reason)
+
+    def _to(self, act: Act, state: State, at: int, weights: dict[int, int], reason: str) -> Transition:
+        return Transition(act=act, state=state, step=at, weights=weights, reason=reason, verdicts=self.verdicts)
+
+    def _elapsed(self) -> timedelta:
+        return self.now - (self.status.since or self.now)
+
+    def _open(self) -> list[Verdict]:
+        return [one for one in self.verdicts if not one.passed and one.check not in _NOT_WAITED_FOR]
 
 
-def _during_step(plan: Plan, status: Status, seen: Measurement, now: datetime) -> Transition:
-    verdicts = step_checks(plan, seen)
-    failed = [verdict for verdict in verdicts if verdict.failed]
-    if failed:
-        return _back(plan, status, "roll_back", State.ROLLED_BACK, _told(failed), verdicts)
-    limits, elapsed = plan.active_steps[status.step], now - (status.since or now)
-    error_rate, latency, _performance = verdicts
-    if elapsed >= limits.at_least and seen.requests >= limits.requests and error_rate.passed and latency.passed:
-        return _enter(plan, status.step + 1, f"step of {limits.percent} % passed with {seen.requests} requests", verdicts)
-    return _wait_or_give_up(plan, status, now, plan.give_up_after, verdicts)
+def _counted(stage: Stage, seen: Measurement) -> int:
+    """What a stage's `requests` counts: requests, pairs of a shadow that is compared, or the smaller arm's samples."""
+    if stage.kind == "ab_test":
+        return 0 if seen.experiment is None else min(seen.experiment.samples, seen.experiment.champion_samples)
+    if "agreement" in stage.must_pass:
+        return 0 if seen.pairs is None else seen.pairs.pairs
+    return seen.requests
 
 
-def _during_bake(plan: Plan, status: Status, seen: Measurement, now: datetime) -> Transition:
-    verdicts = bake_checks(plan, seen)
-    failed = [verdict for verdict in verdicts if verdict.failed]
-    if failed:
-        return _back(plan, status, "roll_back", State.ROLLED_BACK, _told(failed), verdicts)
-    if now - (status.since or now) < plan.bake:
-        return _stay(status, "wait", status.state, "bake goes on", verdicts)
-    if verdicts[0].passed or plan.champion is None:
-        weights, reason = {plan.version: 100}, f"bake ended: {_told(verdicts)}"
-        state, at = State.PROMOTED, status.step
-        return Transition(act="confirm", state=state, step=at, weights=weights, reason=reason, verdicts=verdicts)
-    return _wait_or_give_up(plan, status, now, plan.give_up_after + plan.bake, verdicts)
-
-
-def _wait_or_give_up(plan: Plan, status: Status, now: datetime, patience: timedelta, verdicts: list[Verdict]) -> Transition:
-    open_ones = [one for one in verdicts if not one.passed and one.check != "performance"]
-    if now - (status.started or now) < patience:
-        return _stay(status, "wait", status.state, _told(open_ones), verdicts)
-    reason = f"gave up: {_told(open_ones)}"
-    if plan.on_inconclusive == "hold":
-        return _stay(status, "hold", State.HELD, reason, verdicts)
-    return _back(plan, status, "roll_back", State.ROLLED_BACK, reason, verdicts)
-
-
-def _back(plan: Plan, status: Status, act: Act, state: State, reason: str, verdicts: list[Verdict]) -> Transition:
-    """All traffic to the champion; without one there is nothing to go back to, so what serves goes on serving and is held."""
-    if plan.champion is None and status.state is State.BAKING:
-        return _stay(status, "hold", State.HELD, f"{reason}; there is no champion to return to", verdicts)
-    weights = {} if plan.champion is None else {plan.champion: 100}
-    return Transition(act=act, state=state, step=status.step, weights=weights, reason=reason, verdicts=verdicts)
-
-
-def _stay(status: Status, act: Act, state: State, reason: str, verdicts: list[Verdict]) -> Transition:
-    return Transition(act=act, state=state, step=status.step, weights=status.weights, reason=reason, verdicts=verdicts)
+def _share(stage: Stage) -> str:
+    return f"{stage.mirror} % copied" if stage.kind == "mirror" else f"{stage.percent or stage.baseline} %"
 
 
 def _told(verdicts: list[Verdict]) -> str:

@@ -27,7 +27,7 @@ def start_of_step(log: Path, since: float) -> Cursor:
 
 
 def measure(
-    plan: Plan, status: Status, log: Path, ports: dict[int, int], performance: PerformanceReader | None = None
+    plan: Plan, status: Status, log: Path, ports: dict[int, tuple[int, ...]], performance: PerformanceReader | None = None
 ) -> tuple[Measurement, Cursor]:
     """Add the log's new lines to the status's measurement; cost is bounded by access_log.MAX_BYTES per call.
 

@@ -15,7 +15,8 @@ from include.lifecycle.results import PlannedRollout
 from include.lifecycle.rollout.effects import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
 from include.lifecycle.rollout.recheck import is_stale, recheck_candidates
-from include.lifecycle.rollout.states import Plan, Status
+from include.lifecycle.rollout.states import Plan, Status, Strategy
+from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates, rollouts, training_requests
@@ -108,12 +109,23 @@ def _open(
 
 
 def _plan_of(spec: ModelSpec, version: int, champion: int | None, requesters: list[str]) -> Plan:
-    rules = spec.rollout.model_dump(exclude={"approvers", "strategy"})
-    strategy = "direct" if champion is None else spec.rollout.strategy
-    own = {"model": spec.name, "version": version, "champion": champion, "strategy": strategy}
-    return Plan.model_validate(
-        rules | own | {"metric": spec.objective.metric, "risk": spec.risk, "requested_by": requesters, "spec_hash": spec.digest}
-    )
+    rules = spec.rollout
+    strategy: Strategy = "direct" if champion is None else rules.strategy
+    own = {
+        "model": spec.name,
+        "version": version,
+        "champion": champion,
+        "strategy": strategy,
+        "stages": stages_of(strategy, rules, spec.server.replicas),
+        "replicas": spec.server.replicas,
+        "shadow": rules.shadow if strategy == "shadow" else None,
+        "ab_test": rules.ab_test if strategy in ("ab_test", "aa_test") else None,
+        "metric": spec.objective.metric,
+        "risk": spec.risk,
+        "requested_by": requesters,
+        "spec_hash": spec.digest,
+    }
+    return Plan.model_validate({name: getattr(rules, name) for name in Plan.model_fields if hasattr(rules, name)} | own)
 
 
 def _requesters(connection: Connection, model: str, run_id: str | None) -> list[str]:
@@ -124,11 +136,11 @@ def _requesters(connection: Connection, model: str, run_id: str | None) -> list[
 
 
 def _told(plan: Plan) -> str:
-    if not plan.active_steps:
+    if not plan.stages:
         before = "no champion before it" if plan.champion is None else f"champion is version {plan.champion}"
         return f"version {plan.version} gets all traffic at once ({before})"
-    shares = " > ".join(f"{one.percent} %" for one in plan.active_steps)
-    return f"version {plan.version} against champion {plan.champion}: {shares} > 100 %"
+    shares = " > ".join(f"{one.mirror} % copied" if one.kind == "mirror" else f"{one.percent} %" for one in plan.stages)
+    return f"version {plan.version} against champion {plan.champion} ({plan.strategy}): {shares} > 100 %"
 
 
 def _planned(row: RowMapping) -> PlannedRollout:

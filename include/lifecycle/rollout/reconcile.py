@@ -137,13 +137,16 @@ class _Model:
             return
         running, moved = self.hands.target.servers(self.model), {}
         for version, server in desired.servers.items():
-            if running.get(version) == server.port:
+            if running.get(version) == server.ports:
                 continue
             logs = self.rt.storage.predictions(self.model)
-            port = self.hands.target.ensure_server(self.model, version, Path(server.folder), server.digest, logs)
-            moved[version] = Server(port=port, digest=server.digest, folder=server.folder)
-            yield f"server of version {version} was not running; started on port {port}"
-        if any(moved[version].port != desired.servers[version].port for version in moved):
+            count = len(server.ports)
+            ports = self.hands.target.ensure_server(
+                self.model, version, Path(server.folder), server.digest, logs, replicas=count
+            )
+            moved[version] = Server(ports=ports, digest=server.digest, folder=server.folder)
+            yield f"server of version {version} was not running; started on port {', '.join(map(str, ports))}"
+        if any(moved[version].ports != desired.servers[version].ports for version in moved):
             self.hands.target.apply(desired.model_copy(update={"servers": desired.servers | moved}))
 
     def traffic(self) -> Iterator[str]:

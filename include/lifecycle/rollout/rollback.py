@@ -108,8 +108,8 @@ def _server(rt: Runtime, hands: Hands, model: str, version: int) -> Server:
         folder, digest = hands.materialise(rt, model, version)
     except (ArtefactDigestError, SourceQueryError) as problem:
         raise GateFailedError(f"{model}: version {version} cannot be served any more: {problem}") from problem
-    port = hands.target.ensure_server(model, version, folder, digest, rt.storage.predictions(model))
-    return Server(port=port, digest=digest, folder=str(folder))
+    ports = hands.target.ensure_server(model, version, folder, digest, rt.storage.predictions(model))
+    return Server(ports=ports, digest=digest, folder=str(folder))
 
 
 def _rollout_of(rt: Runtime, model: str, version: int) -> RowMapping | None:

@@ -64,7 +64,7 @@ def _refuse_closed(rt: Runtime, rollout_id: int) -> None:
 def _try_out(rt: Runtime, model: str, version: int, hands: Hands) -> ServingCheck:
     folder, digest = hands.materialise(rt, model, version)
     begin = time.monotonic()
-    port = hands.target.ensure_server(model, version, folder, digest, rt.storage.predictions(model))
+    port = hands.target.ensure_server(model, version, folder, digest, rt.storage.predictions(model))[0]
     start_seconds = time.monotonic() - begin
     url = f"http://127.0.0.1:{port}/v2/models/{model}/versions/{version}/infer"
     golden: Json = json.loads((folder / "golden.json").read_text(encoding="utf-8"))

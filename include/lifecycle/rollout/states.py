@@ -1,6 +1,6 @@
-"""What a rollout is made of: Plan (what was agreed), Status (where it is), Measurement (what was seen), Transition (what next).
+"""What a rollout is made of: Plan (what was agreed), its Stages, Status (where it is), Transition (what next).
 
-All four are stored as JSON in the rollouts row, so any process can take a rollout over from any other.
+All are stored as JSON in the rollouts row, so any process can take a rollout over from any other. What was seen: evidence.py.
 """
 
 from __future__ import annotations
@@ -9,24 +9,45 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field, model_validator
 
-from include.lifecycle.spec import LimitsSection, RolloutStep
+from include.lifecycle.rollout.evidence import Command, Cursor, ExperimentEvidence, Measurement, PairEvidence, PerformanceEvidence
+from include.lifecycle.rollout.evidence import Plain as _Plain
+from include.lifecycle.sections.rollout_strategies import AbTestSection, ShadowSection
+from include.lifecycle.spec import LimitsSection
 from include.lifecycle.units import Duration
 from include.lifecycle.verdicts import Verdict
+
+__all__ = [
+    "OPEN_STATES",
+    "Act",
+    "Command",
+    "Cursor",
+    "ExperimentEvidence",
+    "Measurement",
+    "PairEvidence",
+    "PerformanceEvidence",
+    "Plan",
+    "Stage",
+    "State",
+    "Status",
+    "Strategy",
+    "Transition",
+]
 
 
 class State(StrEnum):
     """State of a rollout. Open: planned, running, baking. Closed: all others."""
 
     PLANNED = "planned"  # waits for serving check and approval; no traffic yet
-    RUNNING = "running"  # the challenger has a step's share of the traffic
+    RUNNING = "running"  # a stage's traffic is in force
     BAKING = "baking"  # all traffic, promotion provisional, the old champion warm
     PROMOTED = "promoted"  # the bake ended well
     ROLLED_BACK = "rolled_back"  # the champion has all traffic again
     HELD = "held"  # frozen as it is; a person decides
     ABORTED = "aborted"  # stopped from outside; the champion has all traffic again
     REFUSED = "refused"  # never got traffic (serving check or approval)
+    CONCLUDED = "concluded"  # an A/A test ended; nothing was to be promoted
 
     @property
     def is_open(self) -> bool:
@@ -37,13 +58,35 @@ class State(StrEnum):
 OPEN_STATES = tuple(state.value for state in State if state.is_open)
 """As the column `rollouts.state` holds them; tables.py writes them out once more, in the index of open rollouts."""
 
-Act = Literal["wait", "shift_traffic", "promote", "confirm", "roll_back", "hold", "abort"]
+Act = Literal["wait", "pause", "resume", "shift_traffic", "promote", "confirm", "roll_back", "hold", "abort", "conclude"]
+Strategy = Literal["canary", "blue_green", "rolling", "shadow", "ab_test", "direct", "aa_test"]
+SPLIT_CHECKS = ("error_rate", "latency")
 
 
-class _Plain(BaseModel):
-    """Base of what the row stores: frozen, JSON-plain."""
+class Stage(_Plain):
+    """One stretch of a rollout with fixed traffic: `percent` of it to the challenger, the rest to the champion.
 
-    model_config = ConfigDict(frozen=True)
+    `mirror` percent are copied to the challenger without effect on clients; `baseline` percent, out of the champion's share, go
+    to a fresh server of the champion's version. `servers` are those of challenger and champion. The stage is left when `at_least`
+    (wall time) and `requests` (of the challenger; copied ones; samples per arm) are reached and all of `must_pass` pass; a
+    `manual` one then waits for a person. Past `at_most` (None: the plan's give_up_after, from its start) it is given up.
+    """
+
+    kind: Literal["split", "mirror", "ab_test"] = "split"
+    percent: int
+    mirror: int = 0
+    baseline: int = 0
+    at_least: Duration
+    at_most: Duration | None = None
+    requests: int
+    servers: tuple[int, int] = (1, 1)
+    manual: bool = False
+    must_pass: tuple[str, ...] = SPLIT_CHECKS
+
+    @property
+    def sticky(self) -> bool:
+        """Whether a key always meets the same arm."""
+        return self.kind == "ab_test"
 
 
 class Plan(_Plain):
@@ -52,8 +95,8 @@ class Plan(_Plain):
     model: str
     version: int
     champion: int | None
-    strategy: Literal["canary", "direct"]
-    steps: list[RolloutStep]
+    strategy: Strategy
+    stages: list[Stage]
     limits: LimitsSection
     false_rollback_rate: float
     give_up_after: Duration
@@ -62,65 +105,53 @@ class Plan(_Plain):
     poll: Duration
     lease: Duration
     approval_timeout: Duration
+    replicas: int = 1
+    on_new_candidate: Literal["wait", "replace"] = "wait"
+    shadow: ShadowSection | None = None
+    ab_test: AbTestSection | None = None
     metric: str = ""
     risk: Literal["low", "medium", "high"] = "medium"
-    requested_by: list[str] = []
+    requested_by: list[str] = Field(default_factory=list)
     spec_hash: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_are_stages(cls, values: Any) -> Any:
+        """A rollout that was planned by an earlier release stores its canary's steps."""
+        if not isinstance(values, dict) or "steps" not in values:
+            return values
+        old = {name: value for name, value in values.items() if name != "steps"}
+        walked = old.get("strategy") == "canary" and old.get("champion") is not None
+        return {"stages": values["steps"] if walked else []} | old
 
     @property
     def tests(self) -> int:
-        """Tests that could roll back by chance: error rate and performance in each step and the bake, latency in each step."""
-        return 3 * len(self.active_steps) + 2
+        """Tests that could roll back by chance: error rate and performance in each stage and the bake, latency in each stage."""
+        return 3 * len(self.stages) + 2
 
     @property
     def alpha(self) -> float:
         """Level of each single test: the rollout's false rollback rate, split evenly (union bound)."""
         return self.false_rollback_rate / self.tests
 
-    @property
-    def active_steps(self) -> list[RolloutStep]:
-        """Steps that will be walked: none when direct."""
-        return self.steps if self.strategy == "canary" and self.champion is not None else []
+    def stage_at(self, step: int) -> Stage | None:
+        """The stage of that number; None beyond the last: provisional promotion."""
+        return self.stages[step] if step < len(self.stages) else None
 
     def weights_at(self, step: int) -> dict[int, int]:
-        """Percent by version in one step; beyond the last step the challenger has everything and the champion stays warm."""
-        share = self.active_steps[step].percent if step < len(self.active_steps) else 100
-        return {self.version: share} | ({} if self.champion is None else {self.champion: 100 - share})
+        """Percent by version in one stage; beyond the last the challenger has everything and the champion stays warm."""
+        stage = self.stage_at(step)
+        share = 100 if stage is None else stage.percent
+        if self.champion in (None, self.version):
+            return {self.version: 100}
+        return {self.version: share, self.champion: 100 - share}
 
-
-class PerformanceEvidence(_Plain):
-    """Bounds of the share of the champion's skill that the challenger lost, on matured labels; time-uniform at alpha."""
-
-    rows: int
-    drop_lower: float
-    drop_upper: float
-    detail: dict[str, Any] = {}
-
-
-class Measurement(_Plain):
-    """What was seen since the present weights came into force. Counts are by assigned arm (intention to treat).
-
-    `slow` of `timed` challenger requests were above the latency limit; `limit_us` is the newest limit in microseconds.
-    """
-
-    requests: int = 0
-    errors: int = 0
-    timed: int = 0
-    slow: int = 0
-    limit_us: float | None = None
-    champion_requests: int = 0
-    champion_errors: int = 0
-    champion_p95_us: float | None = None
-    performance: PerformanceEvidence | None = None
-
-
-class Cursor(_Plain):
-    """Where reading of the access log stopped (file identity, byte offset), and what must be known to go on."""
-
-    inode: int = 0
-    offset: int = 0
-    since: float = 0.0
-    recent_champion_us: list[int] = []
+    def servers_at(self, step: int) -> dict[int, int]:
+        """Servers by version in one stage; beyond the last all of the challenger's, and one of the champion's after rolling."""
+        stage = self.stage_at(step)
+        warm = 1 if self.strategy == "rolling" else self.replicas
+        new, old = (self.replicas, warm) if stage is None else stage.servers
+        return ({} if self.champion is None else {self.champion: old}) | {self.version: new}
 
 
 class Status(_Plain):
@@ -134,7 +165,9 @@ class Status(_Plain):
     sequence: int = 0
     since: datetime | None = None
     started: datetime | None = None
-    weights: dict[int, int] = {}
+    paused: bool = False
+    paused_at: datetime | None = None
+    weights: dict[int, int] = Field(default_factory=dict)
     cursor: Cursor = Cursor()
     measurement: Measurement = Measurement()
     pending: Transition | None = None
@@ -150,7 +183,7 @@ class Transition(_Plain):
     step: int
     weights: dict[int, int]
     reason: str
-    verdicts: list[Verdict] = []
+    verdicts: list[Verdict] = Field(default_factory=list)
 
 
 Status.model_rebuild()

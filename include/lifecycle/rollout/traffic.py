@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import Connection, RowMapping, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -16,19 +16,51 @@ from include.lifecycle.tables import desired_traffic
 
 
 class Server(BaseModel):
-    """One model server: loopback port, manifest digest and folder of the version that it loads."""
+    """The servers of one version: their loopback ports, and manifest digest and folder of what they load."""
 
     model_config = ConfigDict(frozen=True)
 
-    port: int
+    ports: tuple[int, ...]
     digest: str
     folder: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_port(cls, values: Any) -> Any:
+        """A single server may be written `port`, as rows of an earlier release are."""
+        if isinstance(values, dict) and "port" in values:
+            return {name: value for name, value in values.items() if name != "port"} | {"ports": (values["port"],)}
+        return values
+
+    @property
+    def port(self) -> int:
+        """The first server's port."""
+        return self.ports[0]
+
+
+class Baseline(BaseModel):
+    """A fresh server of the champion's version with `percent` of the traffic, which the champion's weight includes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    percent: int = Field(ge=0, le=100)
+    server: Server
+
+
+class Mirror(BaseModel):
+    """`percent` of the requests are copied to `version`; clients never see its answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    percent: int = Field(ge=0, le=100)
 
 
 class DesiredTraffic(BaseModel):
     """What the gateway is to do for one model: percent by version (sum 100), and where each version's server is.
 
-    A version with weight 0 stays warm and is what the other arm fails over to when it is the champion.
+    A version with weight 0 stays warm and is what the other arm fails over to when it is the champion. With `sticky`, the value
+    of that request header decides the arm.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,6 +69,9 @@ class DesiredTraffic(BaseModel):
     champion: int | None
     weights: dict[int, int]
     servers: dict[int, Server]
+    baseline: Baseline | None = None
+    mirror: Mirror | None = None
+    sticky: str | None = None
     revision: int = 0
     applied_revision: int | None = None
 
@@ -47,6 +82,11 @@ class DesiredTraffic(BaseModel):
         missing = sorted(set(self.weights) - set(self.servers))
         if missing:
             raise ValueError(f"{self.model}: versions {missing} have a weight but no server; servers: {sorted(self.servers)}")
+        if self.mirror is not None and self.mirror.version not in self.weights:
+            raise ValueError(f"{self.model}: version {self.mirror.version} is mirrored to but has no weight (0 will do)")
+        share = 0 if self.champion is None else self.weights.get(self.champion, 0)
+        if self.baseline is not None and self.baseline.percent > share:
+            raise ValueError(f"{self.model}: the baseline's {self.baseline.percent} % exceed the champion's {share} %")
         return self
 
     def same_intent(self, other: DesiredTraffic | None) -> bool:

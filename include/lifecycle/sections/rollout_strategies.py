@@ -46,7 +46,9 @@ class ShadowSection(Section):
 class AbTestSection(Section):
     """An experiment on the live traffic."""
 
-    split: Annotated[float, Field(gt=0, le=0.5)] = Field(description="fraction of the keys that the challenger answers")
+    split: Annotated[float, Field(ge=0.01, le=0.5)] = Field(
+        description="fraction of the keys that the challenger answers, in whole percents"
+    )
     sticky_header: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")] = Field(
         description="request header whose value (a user, an account) always meets the same version"
     )

@@ -16,22 +16,25 @@ Guard = Callable[[Connection], None]
 class Target(Protocol):
     """Servers and traffic of one installation. Every call is idempotent and returns after the effect was seen."""
 
-    def ensure_server(self, model: str, version: int, folder: Path, digest: str, log_dir: Path) -> int:
-        """Have a ready server of exactly this version folder; return its port.
+    def ensure_server(
+        self, model: str, version: int, folder: Path, digest: str, log_dir: Path, *, replicas: int = 1, baseline: bool = False
+    ) -> tuple[int, ...]:
+        """Have exactly `replicas` ready servers of this version folder; return their ports. With fewer than before, the last ones
+        are drained and stopped. `baseline`: another, fresh server of the version, counted apart.
 
         Raises GateFailedError when it does not start, SourceUnavailableError when processes cannot be controlled now.
         """
         ...
 
-    def stop_server(self, model: str, version: int) -> None:
-        """Stop a version's server after its last requests were answered; nothing happens when there is none.
+    def stop_server(self, model: str, version: int, *, baseline: bool = False) -> None:
+        """Stop a version's servers (or its baseline) after their last requests were answered; nothing happens without any.
 
         Raises LifecycleError when traffic still goes to it.
         """
         ...
 
-    def servers(self, model: str) -> dict[int, int]:
-        """Port by version of the model's running servers."""
+    def servers(self, model: str) -> dict[int, tuple[int, ...]]:
+        """Ports by version of the model's running servers, without baselines."""
         ...
 
     def idle_servers(self, model: str, seconds: float) -> set[int]:

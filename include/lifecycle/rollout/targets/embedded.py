@@ -57,8 +57,12 @@ class EmbeddedTarget:
         timeouts = Timeouts(settings.gateway_timeout, settings.gateway_attempt_timeout)
         return Gateway(settings.gateway_dir, EnvoyAdmin(settings.gateway_admin_url), timeouts)
 
-    def ensure_server(self, model: str, version: int, folder: Path, digest: str, log_dir: Path) -> int:
+    def ensure_server(
+        self, model: str, version: int, folder: Path, digest: str, log_dir: Path, *, replicas: int = 1, baseline: bool = False
+    ) -> tuple[int, ...]:
         """See Target; the port is free when chosen and kept for as long as the program exists."""
+        if replicas != 1 or baseline:
+            raise GateFailedError(f"{model}: got {replicas} servers, baseline {baseline}; allowed now: 1 server, no baseline")
         name, supervisor = program_name(model, version), self.supervisor
         supervisor.conf_dir.mkdir(parents=True, exist_ok=True)
         log_dir.mkdir(parents=True, exist_ok=True)
@@ -66,10 +70,12 @@ class EmbeddedTarget:
             port = self._own_port(name) or self._free_port()
             supervisor.add(name, self._program(name, folder, digest, port, log_dir))
         self._wait_ready(name, port)
-        return port
+        return (port,)
 
-    def stop_server(self, model: str, version: int) -> None:
+    def stop_server(self, model: str, version: int, *, baseline: bool = False) -> None:
         """See Target."""
+        if baseline:
+            return
         name = program_name(model, version)
         if self._port_of(name) is None and self.supervisor.state(name) is None:
             return
@@ -80,13 +86,13 @@ class EmbeddedTarget:
         with _locked(self.supervisor.conf_dir / ".lock"):
             self.supervisor.remove(name)
 
-    def servers(self, model: str) -> dict[int, int]:
+    def servers(self, model: str) -> dict[int, tuple[int, ...]]:
         """See Target."""
-        found = {}
+        found: dict[int, tuple[int, ...]] = {}
         for path in self.supervisor.conf_dir.glob(f"server-{model}-*.conf"):
             version, port = path.stem.rpartition("-")[2], self._port_of(path.stem)
             if port is not None and self.supervisor.state(path.stem) == RUNNING:
-                found[int(version)] = port
+                found[int(version)] = (port,)
         return found
 
     def idle_servers(self, model: str, seconds: float) -> set[int]:

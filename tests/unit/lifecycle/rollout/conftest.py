@@ -30,6 +30,7 @@ class World:
     rt: object
     aliases: dict = field(default_factory=lambda: {"champion": 7})
     running: dict = field(default_factory=dict)
+    baselines: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
     log: list = field(default_factory=list)
     keys: set = field(default_factory=set)
@@ -45,14 +46,18 @@ class World:
             raise self.fail[name]
 
     # Target
-    def ensure_server(self, model, version, folder, digest, log_dir):
+    def ensure_server(self, model, version, folder, digest, log_dir, *, replicas=1, baseline=False):
         self.boundary("ensure_server")
-        self.running.setdefault(version, 18300 + version)
+        ports = tuple(18300 + version + 1000 * (number + 10 * baseline) for number in range(replicas))
+        (self.baselines if baseline else self.running)[version] = ports
         self.boundary("ensured")
-        return self.running[version]
+        return ports
 
-    def stop_server(self, model, version):
+    def stop_server(self, model, version, *, baseline=False):
         self.boundary("stop_server")
+        if baseline:
+            self.baselines.pop(version, None)
+            return
         assert not self.weights.get(version), f"stopped version {version} while it had traffic: {self.weights}"
         if self.running.pop(version, None):
             self.log.append(("stop", version))
@@ -129,7 +134,7 @@ def world(rt):
     from include.lifecycle.rollout.traffic import DesiredTraffic, Server
 
     made = World(rt)
-    made.running[7] = 18307
+    made.running[7] = (18307,)
     folder, digest = made.materialise(rt, "churn", 7)
     servers = {7: Server(port=18307, digest=digest, folder=str(folder))}
     made.apply(DesiredTraffic(model="churn", champion=7, weights={7: 100}, servers=servers))

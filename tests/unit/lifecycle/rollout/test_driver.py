@@ -118,10 +118,10 @@ def test_another_driver_takes_over_after_the_lease(rt, world, open_rollout, row_
 def test_a_driver_that_lost_its_lease_while_acting_changes_nothing(rt, world, open_rollout, desired):
     rollout_id = open_rollout(**QUICK)
 
-    def stolen(*arguments):
+    def stolen(*arguments, **more):
         with transaction(rt.engine) as connection:
             connection.execute(text("UPDATE rollouts SET lease_holder = 'second', epoch = epoch + 1"))
-        return 18308
+        return (18308,)
 
     world.ensure_server = stolen
     with pytest.raises(LeaseLostError):

@@ -11,11 +11,11 @@ from include.lifecycle.rollout.measurements import WINDOW, measure, start_of_ste
 from include.lifecycle.rollout.states import Measurement, State, Status
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
-PORTS = {7: 18307, 8: 18308}
+PORTS = {7: (18307,), 8: (18308,)}
 
 
 def line(assigned=8, *, model="churn", code=200, attempts=1, port=None, us=4000, ts=100.0):
-    host = f"127.0.0.1:{port or PORTS[assigned]}"
+    host = f"127.0.0.1:{port or PORTS[assigned][0]}"
     row = {"ts": f"{ts:.6f}", "id": "x", "model": model, "assigned": str(assigned), "host": host, "code": code, "us": us}
     return json.dumps(row | {"flags": "-", "attempts": attempts, "path": "/", "cluster": "c"}) + "\n"
 
@@ -38,7 +38,7 @@ def test_counts_by_assigned_arm(tmp_path):
 
 
 def test_an_answer_by_the_champion_is_the_canarys_error():
-    assert parse(line(8, port=PORTS[7]).encode(), "churn", PORTS).failed
+    assert parse(line(8, port=PORTS[7][0]).encode(), "churn", PORTS).failed
     assert parse(line(8, attempts=2).encode(), "churn", PORTS).failed
     assert parse(line(8, code=500).encode(), "churn", PORTS).failed
     assert not parse(line(8, code=400).encode(), "churn", PORTS).failed

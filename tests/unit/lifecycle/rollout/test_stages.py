@@ -213,9 +213,9 @@ def test_reconcile_undoes_and_reports_a_change_by_hand(rt, world):
 
 
 def test_reconcile_starts_missing_servers_and_stops_orphans(rt, world):
-    world.running = {3: 18303}
+    world.running = {3: (18303,)}
     said = reconcile(rt, ["churn"], hands=world.hands())
-    assert (world.running, len(said)) == ({7: 18307}, 2)
+    assert (world.running, len(said)) == ({7: (18307,)}, 2)
 
 
 def test_reconcile_closes_what_nobody_answered(rt, world, open_rollout, row_of):
