@@ -9,7 +9,9 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from include.lifecycle.errors import SourceUnavailableError
+from include.lifecycle.rollout.arms import Split
 from include.lifecycle.rollout.envoy_config import ASSIGNED, ROUTES
+from include.serving.log_schema import ARM_HEADER, BASELINE, SHADOW
 
 _TIMEOUT = 2.0
 
@@ -40,16 +42,27 @@ class EnvoyAdmin:
 
     def weights(self, model: str) -> dict[int, int]:
         """Percent by version in force for one model; empty when Envoy has no route for it."""
+        found = self.split(model)
+        return {} if found is None else found.weights
+
+    def split(self, model: str) -> Split | None:
+        """How the route table in force divides one model's requests; None when Envoy has no route for it."""
+        return self.splits().get(model)
+
+    def splits(self) -> dict[str, Split]:
+        """The split in force of every model that Envoy has a route for."""
         config = self._route_config()
         hosts = [] if config is None else config["route_config"].get("virtual_hosts", [])
-        routes = [route for host in hosts for route in host.get("routes", []) if route.get("name") == model]
-        arms = [arm for route in routes for arm in route["route"]["weighted_clusters"]["clusters"]]
-        return {_version_of(arm): int(arm.get("weight", 0)) for arm in arms}
+        routes = [route for host in hosts for route in host.get("routes", [])]
+        return {one["name"]: _split_of(one["route"]) for one in routes if "weighted_clusters" in one.get("route", {})}
 
-    def healthy_clusters(self) -> set[str]:
-        """Clusters that are warmed up and have at least one healthy host; an aggregate counts by existing."""
-        statuses = json.loads(self.get("/clusters?format=json")).get("cluster_statuses", [])
-        return {one["name"] for one in statuses if not one.get("host_statuses") or any(map(_healthy, one["host_statuses"]))}
+    def healthy_ports(self) -> dict[str, set[int]]:
+        """Ports of the healthy hosts by cluster; an aggregate has none of its own."""
+        return {name: {port for port, healthy in hosts.items() if healthy} for name, hosts in self._hosts().items()}
+
+    def ports(self) -> dict[str, set[int]]:
+        """Ports of all hosts by cluster, healthy or not."""
+        return {name: set(hosts) for name, hosts in self._hosts().items()}
 
     def active_clusters(self) -> set[str]:
         """Clusters that may receive traffic (not those that still warm up)."""
@@ -66,6 +79,10 @@ class EnvoyAdmin:
         text = self.get("/stats?filter=update_(rejected|failure)$").decode()
         return sum(int(line.rpartition(":")[2]) for line in text.splitlines() if ":" in line)
 
+    def _hosts(self) -> dict[str, dict[int, bool]]:
+        statuses = json.loads(self.get("/clusters?format=json")).get("cluster_statuses", [])
+        return {one["name"]: dict(map(_port_and_health, one.get("host_statuses", []))) for one in statuses}
+
     def _route_config(self) -> dict[str, Any] | None:
         dump = self._dump("dynamic_route_configs")
         return next((one for one in dump if one.get("route_config", {}).get("name") == ROUTES), None)
@@ -75,11 +92,25 @@ class EnvoyAdmin:
         return list(found.get("configs", []))
 
 
-def _version_of(arm: dict[str, Any]) -> int:
-    headers = {one["header"]["key"]: one["header"]["value"] for one in arm.get("request_headers_to_add", [])}
-    return int(headers[ASSIGNED])
+def _split_of(route: dict[str, Any]) -> Split:
+    """The split that a route's JSON says; zeros are left out of it by Envoy."""
+    weights: dict[int, int] = {}
+    baseline = mirror = sticky = None
+    for arm in route["weighted_clusters"]["clusters"]:
+        told = {one["header"]["key"]: one["header"]["value"] for one in arm.get("request_headers_to_add", [])}
+        version, percent = int(told[ASSIGNED]), int(arm.get("weight", 0))
+        weights[version] = weights.get(version, 0) + percent
+        if told.get(ARM_HEADER) == BASELINE:
+            baseline = (version, percent)
+    for policy in route.get("request_mirror_policies", []):
+        version = int(policy["cluster"].removesuffix(f"-{SHADOW}").rpartition("-")[2])
+        mirror = (version, int(policy["runtime_fraction"]["default_value"].get("numerator", 0)))
+    for policy in route.get("hash_policy", []):
+        sticky = str(policy["header"]["header_name"])
+    return Split(weights, baseline, mirror, sticky)
 
 
-def _healthy(host: dict[str, Any]) -> bool:
+def _port_and_health(host: dict[str, Any]) -> tuple[int, bool]:
     health = host.get("health_status", {})
-    return not any(health.get(flag) for flag in ("failed_active_health_check", "failed_outlier_check", "pending_active_hc"))
+    sick = any(health.get(flag) for flag in ("failed_active_health_check", "failed_outlier_check", "pending_active_hc"))
+    return int(host["address"]["socket_address"]["port_value"]), not sick

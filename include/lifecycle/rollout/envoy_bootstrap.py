@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.lifecycle.rollout.envoy_config import ASSIGNED, ROUTES, Json
+from include.serving.log_schema import ARM_HEADER
 
 _TYPE = "type.googleapis.com/envoy"
 LOG_FIELDS: Json = {
@@ -12,6 +13,7 @@ LOG_FIELDS: Json = {
     "id": "%REQ(X-REQUEST-ID)%",
     "model": "%ROUTE_NAME%",
     "assigned": f"%REQ({ASSIGNED})%",
+    "arm": f"%REQ({ARM_HEADER})%",
     "cluster": "%UPSTREAM_CLUSTER%",
     "host": "%UPSTREAM_HOST%",
     "code": "%RESPONSE_CODE%",

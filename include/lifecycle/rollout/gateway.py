@@ -1,6 +1,6 @@
 """Brings the desired-traffic rows into the running Envoy: files renamed in the right order under one lock, then read back.
 
-Adding: endpoints and clusters first, wait until they are warm, then routes. Removing: routes first, then clusters.
+Adding: endpoints and clusters first, until they are healthy, then routes. Removing: routes first, then endpoints and clusters.
 """
 
 from __future__ import annotations
@@ -15,23 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from include.lifecycle.errors import GatewayRejectedError
+from include.lifecycle.rollout.arms import Pool, Split, pools_of, pools_with_traffic
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.envoy_bootstrap import render_bootstrap
-from include.lifecycle.rollout.envoy_config import (
-    Timeouts,
-    cluster_name,
-    eds_file,
-    empty_routes,
-    render_clusters,
-    render_endpoints,
-    render_routes,
-    version_info,
-)
+from include.lifecycle.rollout.envoy_clusters import eds_file, endpoint_ports, render_clusters, render_endpoints
+from include.lifecycle.rollout.envoy_config import Timeouts, empty_routes, render_routes, version_info
 from include.lifecycle.rollout.traffic import DesiredTraffic
+from include.lifecycle.rollout.watchdog_journal import settle, without_returned
 from include.lifecycle.storage import write_whole
 
 READ_BACK_SECONDS = 5.0
-_PAUSE = 0.02
+_PAUSE = 0.005
 
 
 def initialise(directory: Path, *, port: int, admin_port: int, access_log: Path) -> Path:
@@ -69,51 +63,76 @@ class Gateway:
         Raises SourceUnavailableError when Envoy is down (nothing is written then) and GatewayRejectedError when it refuses the
         files or a new server is not healthy; the files of before are put back then.
         """
-        with _locked(self.directory):
+        with locked(self.directory):
             before = self.admin.rejections()
-            rows = read_rows()
+            wanted = read_rows()
+            rows = without_returned(self.directory, wanted)
             old = _Files.read(self.directory)
             try:
                 self._write_rows(rows, old, before)
             except GatewayRejectedError:
                 old.put_back()
                 raise
+            settle(self.directory, wanted)
             return version_info(rows)
 
     def _write_rows(self, rows: Sequence[DesiredTraffic], old: _Files, rejections: int) -> None:
+        """Old servers stay beside the new ones until the routes are in force: nobody is taken away from running requests."""
         version = version_info(rows)
         clusters = {one["name"]: one for one in render_clusters(rows, self.directory)}
-        for name, endpoints in render_endpoints(rows).items():
-            _put(eds_file(self.directory, name), endpoints, version)
+        pools = [pool for row in rows for pool in pools_of(row)]
+        self._put_endpoints([pool.beside(old.ports.get(pool.name, ())) for pool in pools], version)
         kept = {name: one for name, one in old.clusters.items() if name not in clusters}
         _put(self.directory / "cds.json", [*clusters.values(), *kept.values()], version)
-        self._wait_warm(clusters, _with_traffic(rows) - set(old.clusters), rejections)
+        asked = pools_with_traffic(rows)
+        added = {pool.name: set(pool.ports) - set(old.ports.get(pool.name, ())) for pool in pools if pool.name in asked}
+        self._wait_warm(set(clusters), added, rejections)
         _put(self.directory / "rds.json", render_routes(rows, self.timeouts), version)
         self._wait_routes(rows, version, rejections)
+        self._put_endpoints(pools, version)
         if kept:
             _put(self.directory / "cds.json", list(clusters.values()), version)
             for name in kept:
                 eds_file(self.directory, name).unlink(missing_ok=True)
+        self._wait_hosts(pools, rejections)
 
-    def _wait_warm(self, clusters: dict[str, Any], added: set[str], rejections: int) -> None:
-        """Wait until all clusters are active, and the added ones with traffic have a healthy host."""
+    def _put_endpoints(self, pools: Sequence[Pool], version: str) -> None:
+        for name, endpoints in render_endpoints(pools).items():
+            _put(eds_file(self.directory, name), endpoints, version)
+
+    def _wait_warm(self, clusters: set[str], added: dict[str, set[int]], rejections: int) -> None:
+        """Wait until all clusters are active, and the added servers that are to get traffic are healthy."""
 
         def lacking() -> str | None:
-            missing = sorted(set(clusters) - self.admin.active_clusters())
-            sick = sorted(added - self.admin.healthy_clusters()) if not missing else []
-            return f"clusters not ready: {missing or sick}" if missing or sick else None
+            if missing := sorted(clusters - self.admin.active_clusters()):
+                return f"clusters not ready: {missing}"
+            healthy = self.admin.healthy_ports()
+            sick = {name: sorted(ports - healthy.get(name, set())) for name, ports in added.items()}
+            told = [f"{name} (port {', '.join(map(str, ports))})" for name, ports in sorted(sick.items()) if ports]
+            return f"servers not healthy: {'; '.join(told)}" if told else None
 
         self._wait(lacking, rejections)
 
     def _wait_routes(self, rows: Sequence[DesiredTraffic], version: str, rejections: int) -> None:
-        """Wait until Envoy reports this version and, for each model, exactly the weights of its row."""
+        """Wait until Envoy reports this version and, for each model, exactly the split of its row."""
 
         def lacking() -> str | None:
             found = self.admin.routes_version()
             if found != version:
                 return f"routes are at version {found}, wanted {version}"
-            wrong = [row.model for row in rows if self.admin.weights(row.model) != row.weights]
-            return f"weights differ for {wrong}" if wrong else None
+            splits = self.admin.splits()
+            wrong = [row.model for row in rows if splits.get(row.model) != Split.of(row)]
+            return f"the split differs for {wrong}" if wrong else None
+
+        self._wait(lacking, rejections)
+
+    def _wait_hosts(self, pools: Sequence[Pool], rejections: int) -> None:
+        """Wait until Envoy has no server any more that was taken away: it may be stopped then."""
+
+        def lacking() -> str | None:
+            found = self.admin.ports()
+            wrong = sorted(pool.name for pool in pools if found.get(pool.name) != set(pool.ports))
+            return f"servers differ in {wrong}" if wrong else None
 
         self._wait(lacking, rejections)
 
@@ -133,13 +152,16 @@ class _Files:
 
     contents: dict[Path, bytes]
     clusters: dict[str, Any]
+    ports: dict[str, tuple[int, ...]]
 
     @classmethod
     def read(cls, directory: Path) -> _Files:
-        """Remember all files and the cluster definitions among them."""
-        paths = [*directory.glob("?ds.json"), *directory.glob("eds-*.json")]
-        cds = json.loads((directory / "cds.json").read_text(encoding="utf-8"))
-        return cls({path: path.read_bytes() for path in paths}, {one["name"]: one for one in cds["resources"]})
+        """Remember all files, and the cluster definitions and servers among them."""
+        contents = {path: path.read_bytes() for path in [*directory.glob("?ds.json"), *directory.glob("eds-*.json")]}
+        clusters = {one["name"]: one for one in json.loads(contents[directory / "cds.json"])["resources"]}
+        files = {name: contents.get(eds_file(directory, name)) for name in clusters}
+        ports = {name: endpoint_ports(json.loads(text)["resources"]) for name, text in files.items() if text is not None}
+        return cls(contents, clusters, ports)
 
     def put_back(self) -> None:
         """Write the old content again: routes before what they no longer need."""
@@ -148,16 +170,12 @@ class _Files:
             write_whole(path, self.contents[path])
 
 
-def _with_traffic(rows: Sequence[DesiredTraffic]) -> set[str]:
-    return {cluster_name(row.model, version) for row in rows for version, weight in row.weights.items() if weight}
-
-
 def _put(path: Path, resources: list[Any], version: str) -> None:
     write_whole(path, json.dumps({"version_info": version, "resources": resources}))
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """One writer at a time, over all processes of this machine."""
     with (directory / ".lock").open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
