@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
 from include.lifecycle.errors import SettingsError
 from include.lifecycle.units import format_duration, parse_duration
+from include.settings_upkeep import NAMES as UPKEEP
+from include.settings_upkeep import UpkeepSettings, upkeep_settings
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _DATA_PATHS = ("MODELOPS_TRAINING_DATA", "MODELOPS_SNAPSHOT_REMOTE", "MODELOPS_S3_CREDENTIALS")
@@ -57,6 +59,9 @@ class Settings:
     s3_profile: str | None
     s3_credentials: Path | None
     airflow_token_file: Path | None = None
+    upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
+    alert_secret: Path = Path("alert-webhook")
+    backup_dir: Path = Path("backup")
 
     @property
     def models_dir(self) -> Path:
@@ -118,6 +123,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         webhook_secret=Path(env.get("MODELOPS_WEBHOOK_SECRET_FILE", local / "secrets" / "mlflow-webhook")),
         pii_key_file=Path(env.get("MODELOPS_PII_KEY_FILE", local / "secrets" / "pii-key")),
         airflow_token_file=Path(token_file) if (token_file := env.get("MODELOPS_AIRFLOW_TOKEN_FILE")) else None,
+        upkeep=upkeep_settings(env, _timeout),
+        alert_secret=Path(env.get("MODELOPS_ALERT_SECRET_FILE", local / "secrets" / "alert-webhook")),
+        backup_dir=Path(env.get("MODELOPS_BACKUP_DIR", local / "backup")),
     )
 
 
@@ -140,6 +148,14 @@ def data_settings(local: Path) -> dict[str, str]:
         zip(_DATA_PATHS, (",".join(found.training_data), found.snapshot_remote, str(found.s3_credentials)), strict=True)
     )
     return given | {name: spelled[name] for name in given if name in spelled}
+
+
+def kept_upkeep(local: Path) -> dict[str, str]:
+    """Settings of watchdog and reconcile, by variable, of the stack in `local`: what is exported or kept in `modelops.env`."""
+    known = {**_read_env_file(local / "modelops.env"), **os.environ}
+    given = {name: known[name] for name in UPKEEP if known.get(name)}
+    upkeep_settings(given, _timeout)
+    return given
 
 
 def _timeouts(env: Mapping[str, str]) -> tuple[timedelta, timedelta]:

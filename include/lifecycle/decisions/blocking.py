@@ -15,9 +15,9 @@ def blockers(
 ) -> dict[str, str]:
     """Everything that speaks against a training at event time `now`, by the rule's name; empty when nothing does.
 
-    `force` leaves only what no person may lift: a security signal, and a training or rollout that is under way.
+    `force` leaves only what no person may lift: the kill switch, a security signal, and a training or rollout under way.
     """
-    found: dict[str, str] = {}
+    found: dict[str, str] = {"kill_switch": state.kill_switch} if state.kill_switch else {}
     freezing = FREEZING if not force else ("security",)
     if frozen := sorted(signal.cause for signal in signals if signal.kind in freezing):
         found["frozen"] = f"training is frozen by {', '.join(frozen)}"

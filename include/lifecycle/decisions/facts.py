@@ -14,6 +14,7 @@ from include.lifecycle.decisions.automation import stopped
 from include.lifecycle.decisions.questions import models_with_questions
 from include.lifecycle.decisions.raising import Fact, open_kinds, raise_fact, resolve
 from include.lifecycle.decisions.schedule import missed_slot
+from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates, desired_traffic, ledger, training_requests
@@ -112,6 +113,8 @@ def refresh_facts(seen: Survey, spec: ModelSpec, rt: Runtime, run: RunContext, c
         resolve(rt, connection, spec.name, ANSWERED, reason, actor=run.actor, until=trained)
     slot = seen.missed(spec)
     if slot is None or stopped(connection, spec.name) or spec.name in models_in_hand(connection):
+        return False
+    if frozen_reason(connection, spec.name):
         return False
     why = "its Dag was paused, Airflow was down, another training held its run back, or the schedule was another one"
     request_training(

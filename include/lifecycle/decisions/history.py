@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from include.lifecycle.decisions.automation import stopped
 from include.lifecycle.decisions.questions import declined_effects
 from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView
+from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.tables import candidates, desired_traffic, rollouts, signals, training_requests
 from include.lifecycle.training.permission import trainings_in_month
@@ -56,6 +57,7 @@ def read_state(connection: Connection, model: str, opened: Sequence[SignalView],
         open_request=_open_request(connection, model),
         open_rollout=_open_rollout(connection, model),
         stopped=stopped(connection, model),
+        kill_switch=frozen_reason(connection, model),
     )
 
 

@@ -40,7 +40,7 @@ class SignalView(Frozen):
 class RetrainingState(Frozen):
     """What happened before. `fruitless`: trainings for signals in a row that promoted nothing. `spent`: effect of each cause of
     the present version when it was trained for; `declined`: when a person said no to it. `stopped`: who stopped unattended
-    training, and why."""
+    training, and why; `kill_switch`: who froze the model, and why."""
 
     last_request_at: datetime | None = None
     trainings_this_month: int = 0
@@ -51,6 +51,7 @@ class RetrainingState(Frozen):
     open_request: str | None = None
     open_rollout: str | None = None
     stopped: str | None = None
+    kill_switch: str = ""
 
 
 class SignalDecision(Frozen):

@@ -18,6 +18,7 @@ from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.artefacts import REMOVED_TAG, model_version
 from include.lifecycle.registry.client import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, SHADOW, aliases_of, registry_calls
 from include.lifecycle.registry.stages import NO_STAGE, STAGE_TAG, check_movement, stage_after
+from include.lifecycle.rollout.freezing import refuse_frozen
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import ledger
 
@@ -35,10 +36,12 @@ def promote(
 
     `key` makes it idempotent: the second call with a key that is done changes nothing. Pass `connection` when its transaction
     holds the model's lock already; otherwise the lock is taken here. Raises SourceUnavailableError (MLflow or database),
-    SourceQueryError (no such version), GateFailedError (the aliases read back differ from the plan).
+    SourceQueryError (no such version), GateFailedError (frozen, or the aliases read back differ from the plan).
     """
 
     def plan(before: Aliases) -> Aliases:
+        with transaction(rt.engine) as own:
+            refuse_frozen(own, model, "a promotion")  # only a new one: what was intended before the freeze is finished
         old = before.get(CHAMPION)
         kept = {alias: held for alias, held in before.items() if held != version}
         return kept | {CHAMPION: version} | ({PREVIOUS: old} if old is not None and old != version else {})

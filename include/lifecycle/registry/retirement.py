@@ -27,6 +27,7 @@ from include.lifecycle.registry.retention import (
 from include.lifecycle.registry.stages import ARCHIVED, STAGE_TAG, check_movement
 from include.lifecycle.registry.usage import released_at
 from include.lifecycle.results import Retirement
+from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration
@@ -56,6 +57,9 @@ def retire_versions(spec: ModelSpec, rt: Runtime, run: RunContext, *, target: Ta
     for version in [plan.version for plan in plans if plan.decision != "keep"]:
         with transaction(rt.engine) as connection:
             lock_model(connection, spec.name)
+            if frozen := frozen_reason(connection, spec.name):
+                kept[str(version)] = frozen
+                continue
             # planned again: under the lock nobody can begin to need the version
             plan = next(one for one in plan_retention(spec, rt, connection) if one.version == version)
             if plan.archive:

@@ -14,8 +14,9 @@ from sqlalchemy.dialects.postgresql import insert
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.ledger import Entry
+from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.runtime import Runtime
-from include.lifecycle.tables import freezes
+from include.lifecycle.tables import freezes, rollouts
 
 ALL = "*"
 KIND = "freeze"
@@ -70,6 +71,13 @@ def standing(rt: Runtime) -> list[RowMapping]:
     """All freezes in force, oldest first."""
     with transaction(rt.engine) as connection:
         return list(connection.execute(select(freezes).order_by(freezes.c.at)).mappings())
+
+
+def rolling_out(rt: Runtime) -> list[str]:
+    """Models with an open rollout, by name."""
+    with transaction(rt.engine) as connection:
+        query = select(rollouts.c.model).where(rollouts.c.state.in_(OPEN_STATES)).order_by(rollouts.c.model)
+        return list(connection.execute(query).scalars())
 
 
 def return_all_traffic(rt: Runtime, models: Collection[str], *, reason: str, by: str) -> list[str]:

@@ -1,7 +1,8 @@
 """May this model be trained now? Each rule answers with a Refusal, or with nothing.
 
 Asked by requests.py inside the transaction that claims, under the model's lock. A person's `force` lifts freezes by calendar and
-data fault, the off-peak window, a stop and the budget; never a security signal, a rollout in progress or a second training.
+data fault, the off-peak window, a stop and the budget; never the kill switch, a security signal, an open rollout or a second
+training.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, distinct, func, select
 
 from include.lifecycle.decisions.automation import stopped
 from include.lifecycle.decisions.calendar import frozen_until, parse_window
+from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import ledger, rollouts, signals, training_requests
@@ -72,6 +74,7 @@ def trainings_in_month(connection: Connection, model: str, now: datetime, *, bes
 
 def _never(connection: Connection, spec: ModelSpec, run_id: str) -> Refusal | None:
     reasons = (
+        frozen_reason(connection, spec.name),
         _other_training(connection, spec.name, run_id),
         _open_rollout(connection, spec.name),
         _freezing_signal(connection, spec.name, "security"),

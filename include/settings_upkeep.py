@@ -1,0 +1,46 @@
+"""Settings of what looks after an installation: the watchdog beside the gateway, and reconcile. Only settings.py reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from include.lifecycle.errors import SettingsError
+
+_DURATIONS = {
+    "watchdog_poll": ("MODELOPS_WATCHDOG_POLL", "1s"),
+    "watchdog_grace": ("MODELOPS_WATCHDOG_GRACE", "3s"),
+    "down_after": ("MODELOPS_DOWN_AFTER", "15s"),
+    "orphan_after": ("MODELOPS_ORPHAN_AFTER", "10m"),
+}
+_LOG = "MODELOPS_GATEWAY_LOG_BYTES"
+_SMALLEST_LOG = 1_000_000
+NAMES = (*(name for name, _ in _DURATIONS.values()), _LOG)
+
+
+@dataclass(frozen=True)
+class UpkeepSettings:
+    """Wall times, and `log_bytes`: the access log is rotated beyond this size.
+
+    `watchdog_poll`: between two looks; `watchdog_grace`: a broken limit must stand so long, since the driver acts first;
+    `down_after`: a model without a healthy server for so long is a P0; `orphan_after`: a server that no row wants is stopped.
+    """
+
+    watchdog_poll: timedelta = timedelta(seconds=1)
+    watchdog_grace: timedelta = timedelta(seconds=3)
+    down_after: timedelta = timedelta(seconds=15)
+    orphan_after: timedelta = timedelta(minutes=10)
+    log_bytes: int = 200_000_000
+
+
+def upkeep_settings(env: Mapping[str, str], read: Callable[[str, str], timedelta]) -> UpkeepSettings:
+    """Build from `env`; `read(name, text)` reads a duration and raises SettingsError for one that cannot be used."""
+    durations = {field: read(name, env.get(name, default)) for field, (name, default) in _DURATIONS.items()}
+    return UpkeepSettings(log_bytes=_bytes(env.get(_LOG, str(UpkeepSettings.log_bytes))), **durations)
+
+
+def _bytes(text: str) -> int:
+    if not text.isdecimal() or int(text) < _SMALLEST_LOG:
+        raise SettingsError(f"{_LOG}={text!r}; allowed: a whole number of bytes from {_SMALLEST_LOG}")
+    return int(text)
