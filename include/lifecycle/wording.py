@@ -5,12 +5,11 @@ The sentences follow the values only; they promise nothing that the YAML does no
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from include.lifecycle.decisions.schedule import schedule_in_words
-from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration as length
+from include.lifecycle.wording_approval import person_words
+from include.lifecycle.wording_rollout import rollout_words
 
 LOWER_IS_BETTER = {"brier_score", "log_loss", "rmse", "mae", "median_absolute_error", "mape"}
 _GAPS = {
@@ -27,17 +26,11 @@ def in_words(spec: ModelSpec) -> list[tuple[str, str]]:
         ("Judgement", _judgement(spec)),
         ("Monitoring", _monitoring(spec)),
         ("Retraining", _retraining(spec)),
-        ("Rollout", _rollout(spec)),
+        ("Rollout", rollout_words(spec)),
         ("Rollback", _rollback(spec)),
-        ("Person", _person(spec)),
+        ("Person", person_words(spec)),
         ("Retirement", _retirement(spec)),
     ]
-
-
-def shortest_rollout(spec: ModelSpec) -> timedelta:
-    """The least time from the first stage to full traffic; zero without stages."""
-    stages = stages_of(spec.rollout.strategy, spec.rollout, spec.server.replicas)
-    return sum((stage.at_least for stage in stages), timedelta(0))
 
 
 def _training(spec: ModelSpec) -> str:
@@ -166,19 +159,6 @@ def _when(spec: ModelSpec) -> str:
     return window + (f"Nothing is trained in {', '.join(policy.freeze)} (UTC)." if policy.freeze else "")
 
 
-def _rollout(spec: ModelSpec) -> str:
-    first, bake = "The first version takes all traffic after its serving check.", length(spec.rollout.bake)
-    if spec.rollout.strategy == "direct":
-        return f"{first} So does each later one (strategy direct), provisionally for {bake}."
-    steps = ", ".join(
-        f"{step.percent} % for at least {length(step.at_least)} and {step.requests:,} requests" for step in spec.rollout.steps
-    )
-    return (
-        f"{first} Each later one goes by canary: {steps}, then all traffic. That takes at least "
-        f"{length(shortest_rollout(spec))}. The promotion is provisional for {bake} more, with the old champion kept warm."
-    )
-
-
 def _rollback(spec: ModelSpec) -> str:
     limits, rollout = spec.rollout.limits, spec.rollout
     ending = "all traffic returns, too" if rollout.on_inconclusive == "roll_back" else "the rollout is held"
@@ -187,18 +167,6 @@ def _rollback(spec: ModelSpec) -> str:
         f"p95 latency is above {limits.latency_ratio:g} times the champion's and {length(limits.latency_floor)} more, or when "
         f"it performs worse by more than {limits.performance_drop:.0%}. An equally good version is sent back with "
         f"probability {rollout.false_rollback_rate:g}. Without a conclusion after {length(rollout.give_up_after)} {ending}."
-    )
-
-
-def _person(spec: ModelSpec) -> str:
-    rollout = spec.rollout
-    held = " A held rollout waits for a person." if rollout.on_inconclusive == "hold" else ""
-    if spec.risk == "low":
-        return f"Nobody is asked before a rollout (risk low).{held}"
-    who = f"one of {', '.join(rollout.approvers)}" if rollout.approvers else "anyone who may trigger the Dag"
-    return (
-        f"Each rollout waits in Required Actions for {who}, but not for who asked for the training (risk {spec.risk}); "
-        f"no answer within {length(rollout.approval_timeout)} is a refusal.{held}"
     )
 
 

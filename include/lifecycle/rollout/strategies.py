@@ -21,7 +21,7 @@ def stages_of(strategy: Strategy, rules: RolloutSection, replicas: int) -> list[
         "shadow": lambda: _shadow(rules, both),
         "ab_test": lambda: _ab_test(rules, both),
         "aa_test": lambda: _aa_test(rules, both),
-        "direct": lambda: [],
+        "direct": list[Stage],
     }
     return made[strategy]()
 

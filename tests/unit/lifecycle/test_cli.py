@@ -14,7 +14,8 @@ from include.lifecycle.cli import main
 from include.lifecycle.loading import load_all, load_model
 from include.lifecycle.spec_docs import docs_text
 from include.lifecycle.spec_schema import build_schema, schema_text
-from include.lifecycle.wording import in_words, shortest_rollout
+from include.lifecycle.wording import in_words
+from include.lifecycle.wording_rollout import shortest_rollout
 from include.settings import PROJECT_ROOT, load_settings
 from tests.unit.lifecycle.conftest import CHURN
 
@@ -94,7 +95,7 @@ def test_words_follow_the_values(project):
 
 
 def test_a_person_is_named_where_one_is_needed(project):
-    project.write(f"{CHURN}rollout: {{approvers: [ann, bob], on_inconclusive: hold}}\n")
+    project.write(f"{CHURN}approval: {{team: [ann, bob]}}\nrollout: {{on_inconclusive: hold}}\n")
     said = dict(in_words(load_model("churn", settings=project.settings)))
     assert "waits in Required Actions for one of ann, bob, but not for who asked" in said["Person"]
     assert said["Person"].endswith("A held rollout waits for a person.")
