@@ -6,7 +6,19 @@ They stand in rules/, one file per subject.
 
 from __future__ import annotations
 
-from include.lifecycle.rules import approval, data, evaluation, features, names, pii, retraining, sources, training, tuning
+from include.lifecycle.rules import (
+    approval,
+    data,
+    evaluation,
+    features,
+    names,
+    pii,
+    retraining,
+    rollout,
+    sources,
+    training,
+    tuning,
+)
 from include.lifecycle.rules.view import Found, View
 
 RULES = (
@@ -20,6 +32,7 @@ RULES = (
     *evaluation.RULES,
     *retraining.RULES,
     *approval.RULES,
+    *rollout.RULES,
 )
 
 

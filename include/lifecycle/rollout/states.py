@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from include.lifecycle.rollout.evidence import Command, Cursor, ExperimentEvidence, Measurement, PairEvidence, PerformanceEvidence
 from include.lifecycle.rollout.evidence import Plain as _Plain
 from include.lifecycle.sections.rollout_strategies import AbTestSection, ShadowSection
+from include.lifecycle.sections.training import ObjectiveSection
 from include.lifecycle.spec import LimitsSection
 from include.lifecycle.units import Duration
 from include.lifecycle.verdicts import Verdict
@@ -109,6 +110,7 @@ class Plan(_Plain):
     on_new_candidate: Literal["wait", "replace"] = "wait"
     shadow: ShadowSection | None = None
     ab_test: AbTestSection | None = None
+    objective: ObjectiveSection | None = None
     metric: str = ""
     risk: Literal["low", "medium", "high"] = "medium"
     requested_by: list[str] = Field(default_factory=list)
@@ -167,6 +169,7 @@ class Status(_Plain):
     started: datetime | None = None
     paused: bool = False
     paused_at: datetime | None = None
+    frozen_at: datetime | None = None
     weights: dict[int, int] = Field(default_factory=dict)
     cursor: Cursor = Cursor()
     measurement: Measurement = Measurement()

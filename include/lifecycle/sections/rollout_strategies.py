@@ -43,6 +43,18 @@ class ShadowSection(Section):
     )
 
 
+class AbBusinessSection(Section):
+    """Values of the business's own, such as revenue, by sticky key or by the key of a prediction; off while `query` is null."""
+
+    query: str | None = Field(
+        description="SQL file below include/sql that returns key and value, one row per key; it may bind :window_start, "
+        ":window_end, :as_of"
+    )
+    per: Literal["sticky", "key"] = Field(description="what the query's key is: the sticky header's value, or data.key")
+    direction: Literal["higher", "lower"] = Field(description="which is better")
+    missing: Literal["zero", "leave_out"] = Field(description="what a key without a row counts as")
+
+
 class AbTestSection(Section):
     """An experiment on the live traffic."""
 
@@ -55,8 +67,17 @@ class AbTestSection(Section):
     minimum_samples: Annotated[int, Field(ge=1)] = Field(description="samples per arm before the challenger may win")
     at_least: Duration = Field(description="wall time before the challenger may win")
     at_most: PositiveDuration = Field(description="wall time after which the test ends without a winner")
+    metric: Literal["success", "loss", "business"] | None = Field(
+        description="what decides, per sticky key: success (share of right decisions), loss (Brier score, regression: absolute "
+        "error), business (the query's values); null: success, for a regression loss"
+    )
+    business: AbBusinessSection = Field(description="values of the business's own; where they do not decide, they guard")
     minimum_effect: Annotated[float, Field(ge=0)] = Field(
-        description="difference that counts, fixed when the test is planned, in the metric's unit"
+        description="improvement that is wanted, fixed when the test is planned, in the metric's unit; a challenger that is "
+        "surely below it loses"
+    )
+    sample_ratio_alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        description="probability of calling a sound split broken, over the whole test; a broken split ends it"
     )
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(description="probability of a wrong winner over the whole test")
     winner: Literal["auto", "manual"] = Field(description="auto: the test's verdict counts; manual: a person concludes")

@@ -1,0 +1,47 @@
+"""Rules on a shadow and on an A/B test: what they compare must exist for the model's task, and their queries must be there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from include.lifecycle.rules.view import Found, Rule, View, did_you_mean, number
+
+
+def _shadow_of_a_regression_has_a_tolerance(view: View) -> Found:
+    chosen = view.get("rollout.strategy") == "shadow" and view.get("objective.task") == "regression"
+    if chosen and view.get("rollout.shadow.tolerance") == 0:
+        yield (
+            ("rollout", "shadow", "tolerance"),
+            "got 0, so two versions would agree only where they predict the very same number; "
+            "say how far apart predictions may be, in the target's unit",
+        )
+
+
+def _metric_exists(view: View) -> Found:
+    metric = view.get("rollout.ab_test.metric")
+    if metric == "success" and view.get("objective.task") == "regression":
+        yield ("rollout", "ab_test", "metric"), "got 'success', but a regression makes no decisions; allowed: loss, business"
+    if metric == "business" and view.get("rollout.ab_test.business.query") is None:
+        yield ("rollout", "ab_test", "business", "query"), "missing, and rollout.ab_test.metric business needs it"
+
+
+def _query_is_there(view: View) -> Found:
+    query, path = view.get("rollout.ab_test.business.query"), ("rollout", "ab_test", "business", "query")
+    if not isinstance(query, str):
+        return
+    if Path(query).is_absolute() or ".." in Path(query).parts:
+        yield path, f"got {query!r}; allowed: a path below include/sql"
+    elif not (view.sql_dir / query).is_file():
+        there = [str(file.relative_to(view.sql_dir)) for file in view.sql_dir.glob("**/*.sql")]
+        yield path, f"no such file: include/sql/{query}{did_you_mean(query, there)}"
+    elif view.get("data.query") is None:
+        yield path, "it is asked through the database of data.connection, and data.query is not given"
+
+
+def _lasts_long_enough(view: View) -> Found:
+    least, most = (number(view.get(f"rollout.ab_test.{name}")) for name in ("at_least", "at_most"))
+    if least is not None and most is not None and most < least:
+        yield ("rollout", "ab_test", "at_most"), "it ends before rollout.ab_test.at_least; nothing could win"
+
+
+RULES: tuple[Rule, ...] = (_shadow_of_a_regression_has_a_tolerance, _metric_exists, _query_is_there, _lasts_long_enough)
