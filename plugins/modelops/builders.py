@@ -17,11 +17,11 @@ from include.lifecycle.loading import load_model
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.conf import REASON_KINDS, most_trials
 from modelops.assets import candidate, training_requested
+from modelops.operators.approvals import ApproveRolloutOperator, AskApprovalOperator, ConfirmApprovalOperator
 from modelops.operators.data import FetchDataOperator, PrepareDataOperator, SnapshotDataOperator, ValidateDataOperator
 from modelops.operators.evaluation import EvaluateModelOperator
 from modelops.operators.registry import RegisterModelOperator
 from modelops.operators.rollout import (
-    ApproveRolloutOperator,
     CheckServingOperator,
     ConcludeRolloutOperator,
     PlanRolloutOperator,
@@ -92,29 +92,31 @@ def deploy_dag(spec: ModelSpec) -> DAG:
     with DAG(f"deploy__{spec.name}", schedule=[candidate(spec.name)], **_common(spec, "deployment")) as dag:
         planned = PlanRolloutOperator(task_id="plan_rollout", model=spec.name).output
         check = CheckServingOperator(task_id="check_serving", model=spec.name, planned=planned)
-        approve = _approve(spec, planned)
+        ask, confirm = _approval(spec, planned)
         roll_out = RollOutVersionOperator(
             task_id="roll_out", model=spec.name, planned=planned, poll=spec.rollout.poll.total_seconds()
         )
         conclude = ConcludeRolloutOperator(task_id="conclude_rollout", model=spec.name, outcome=roll_out.output)
-        check >> approve >> roll_out >> conclude
+        check >> ask
+        confirm >> roll_out >> conclude
     return dag
 
 
-def _approve(spec: ModelSpec, planned: Any) -> Any:
-    if spec.risk == "low":
-        return EmptyOperator(task_id="approve", doc_md="Risk is low: nobody is asked.")
-    return ApproveRolloutOperator(
+def _approval(spec: ModelSpec, planned: Any) -> tuple[Any, Any]:
+    """First and last task of the approval. Who is asked depends on the version, so the seats are mapped when the run knows it."""
+    ask = AskApprovalOperator(task_id="ask_approval", model=spec.name, planned=planned)
+    approve = ApproveRolloutOperator.partial(
         task_id="approve",
         model=spec.name,
         planned=planned,
-        subject=f"Roll out a new version of {spec.name}?",
-        body="{{ ti.xcom_pull(task_ids='plan_rollout')['reason'] }}",
-        params={"comment": Param("", type="string", title="Comment for the ledger")},
-        assigned_users=[{"id": name, "name": name} for name in spec.rollout.approvers] or None,
-        response_timeout=spec.rollout.approval_timeout,
-        defaults="Reject",
+        map_index_template="{{ task.seat['users'] | join(', ') or 'anyone' }}",
+    ).expand(seat=ask.output)
+    confirm = ConfirmApprovalOperator(
+        task_id="confirm_approval", model=spec.name, planned=planned, trigger_rule="none_failed_min_one_success"
     )
+    ask >> confirm  # when nobody is asked, this one alone succeeded before it
+    approve >> confirm
+    return ask, confirm
 
 
 def _training_schedule(spec: ModelSpec) -> Any:

@@ -14,7 +14,7 @@ from airflow.sdk.definitions.asset import Asset, AssetAlias
 from include.lifecycle.loading import load_model, model_names
 from tests.dags.conftest import ROOT
 
-PLATFORM = {"monitor_hourly", "decide", "ask", "rollback", "replay", "retire", "upkeep"}
+PLATFORM = {"monitor_hourly", "decide", "ask", "rollback", "replay", "retire", "steer", "upkeep"}
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,17 @@ def test_order_of_the_train_dag(bag):
 
 
 def test_order_of_the_deploy_dag(bag):
-    line = ["plan_rollout", "check_serving", "approve", "roll_out", "conclude_rollout"]
+    line = ["plan_rollout", "check_serving", "ask_approval", "approve", "confirm_approval", "roll_out", "conclude_rollout"]
     assert [task.task_id for task in bag.dags["deploy__flight_delay"].topological_sort()] == line
 
 
-def test_approval_follows_the_risk(bag):
-    kinds = {name: bag.dags[f"deploy__{name}"].get_task("approve").task_type for name in model_names()}
-    for name, kind in kinds.items():
-        assert kind == ("EmptyOperator" if load_model(name).risk == "low" else "ApproveRolloutOperator"), name
+def test_one_answer_is_asked_for_per_seat(bag):
+    for name in model_names():
+        dag = bag.dags[f"deploy__{name}"]
+        approve, confirm = dag.get_task("approve"), dag.get_task("confirm_approval")
+        assert (approve.task_type, approve.is_mapped) == ("ApproveRolloutOperator", True), name
+        assert confirm.trigger_rule == "none_failed_min_one_success"  # nobody asked is no reason to skip the rollout
+        assert confirm.upstream_task_ids == {"ask_approval", "approve", "plan_rollout"}
 
 
 def test_every_scheduling_asset_has_somebody_who_wakes_it(bag):

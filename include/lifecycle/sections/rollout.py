@@ -55,8 +55,6 @@ class RolloutSection(Section):
     bake: Duration = Field(description="wall time of provisional promotion, while the old champion stays warm")
     poll: PositiveDuration = Field(description="wall time between two looks of the driver")
     lease: PositiveDuration = Field(description="wall time after which another driver may take over")
-    approval_timeout: PositiveDuration = Field(description="wall time that an approval is waited for")
-    approvers: list[str] = Field(description="Airflow user names that may approve; empty: anyone who may trigger the Dag")
 
     @field_validator("steps")
     @classmethod

@@ -1,4 +1,4 @@
-"""Stages of a deploy Dag: plan, check in a real server, ask when risk wants it, roll out, conclude; and the manual rollback."""
+"""Stages of a deploy Dag: plan, check in a real server, roll out, conclude; and the manual rollback. People: approvals.py."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.lifecycle.errors import GateFailedError
-from include.lifecycle.loading import load_model
 from include.lifecycle.results import PlannedRollout, RolloutOutcome, ServingCheck
-from include.lifecycle.runtime import RunContext, Runtime, runtime
+from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.assets import WAKE_UPS, promotions, wake
-from modelops.operators.base import LifecycleOperator, airflow_errors, plain, run_context
+from modelops.operators.base import LifecycleOperator, plain
 
 
 class PlanRolloutOperator(LifecycleOperator):
@@ -49,40 +47,6 @@ class CheckServingOperator(LifecycleOperator):
         from include.lifecycle.rollout.serving_check import check_serving
 
         return check_serving(spec, rt, run, PlannedRollout.model_validate(self.planned))
-
-
-class ApproveRolloutOperator(ApprovalOperator):
-    """Ask a person before traffic moves; the answer, also a missing one, goes into the ledger.
-
-    :param model: Name of the model.
-    :param planned: Result of `plan_rollout`. (templated)
-    """
-
-    template_fields: Sequence[str] = ("subject", "body", "planned")
-
-    def __init__(self, *, model: str, planned: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.model = model
-        self.planned = planned
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Record who answered what; whoever asked for the training may not approve it."""
-        from include.lifecycle.rollout.approval import record_approval
-
-        user = event.get("responded_by_user") or {}
-        approved = self.APPROVE in (event.get("chosen_options") or [])
-        planned, comment = PlannedRollout.model_validate(self.planned), str((event.get("params_input") or {}).get("comment", ""))
-        with airflow_errors():
-            record_approval(
-                load_model(self.model),
-                runtime(),
-                run_context(self.model, context),
-                planned,
-                approved=approved,
-                by=str(user.get("name") or "nobody answered in time"),
-                comment=comment,
-            )
-        return super().execute_complete(context, event)
 
 
 class RollOutVersionOperator(LifecycleOperator):

@@ -1,4 +1,4 @@
-"""Planning, approval, rollback and reconcile on a real database."""
+"""Planning, rollback and reconcile on a real database."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,8 +8,6 @@ from sqlalchemy import select, text
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError
-from include.lifecycle.results import PlannedRollout
-from include.lifecycle.rollout.approval import record_approval
 from include.lifecycle.rollout.driver import abort_rollout, drive_once
 from include.lifecycle.rollout.lease import take_lease
 from include.lifecycle.rollout.planning import plan_rollout
@@ -80,30 +78,6 @@ def test_first_version_is_planned_direct(rt, world, spec, run, candidate):
     candidate(1)
     planned = plan_rollout(spec, rt, run, hands=world.hands())
     assert (planned.strategy, planned.champion) == ("direct", None)
-
-
-def planned_of(rollout_id):
-    return PlannedRollout(rollout_id=rollout_id, model="churn", version=8, champion=7, strategy="canary", reason="")
-
-
-def test_approval_is_recorded(rt, world, spec, run, open_rollout, row_of):
-    rollout_id = open_rollout(requested_by=["ada"])
-    record_approval(spec, rt, run, planned_of(rollout_id), approved=True, by="grace", comment="go", hands=world.hands())
-    entry = rt.ledger.read("churn", kind="approval")[0]
-    assert (entry["act"], entry["actor"], row_of(rollout_id)["state"]) == ("approve rollout", "grace", "planned")
-
-
-def test_requester_may_not_approve(rt, world, spec, run, open_rollout, row_of):
-    rollout_id = open_rollout(requested_by=["airflow:decide", "ada"])
-    with pytest.raises(GateFailedError, match="ada asked for this training"):
-        record_approval(spec, rt, run, planned_of(rollout_id), approved=True, by="ada", comment="", hands=world.hands())
-    assert row_of(rollout_id)["state"] == "refused"
-
-
-def test_no_refuses(rt, world, spec, run, open_rollout, row_of):
-    rollout_id = open_rollout()
-    record_approval(spec, rt, run, planned_of(rollout_id), approved=False, by="grace", comment="not now", hands=world.hands())
-    assert (row_of(rollout_id)["state"], row_of(rollout_id)["reason"]) == ("refused", "grace refused: not now")
 
 
 def test_requesters_are_all_who_asked_for_the_training(rt, world, spec, run, candidate, row_of):
