@@ -28,6 +28,7 @@ from include.lifecycle.commands import (
     restore,
     retention,
     retraining,
+    rollout,
     schema,
     should_retrain,
     simulate,
@@ -59,6 +60,7 @@ COMMANDS = (
     card,
     backup,
     release,
+    rollout,
     simulate,
 )
 

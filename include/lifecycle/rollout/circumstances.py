@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.rollout.evidence import Command
 from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands
+from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.states import Plan, State, Status
 from include.lifecycle.rollout.watchdog_journal import watchdog_act
 from include.lifecycle.runtime import Runtime
@@ -19,15 +20,26 @@ from include.lifecycle.tables import candidates, rollouts
 def circumstances(rt: Runtime, plan: Plan, rollout_id: int) -> dict[str, Any]:
     """The fields `command`, `newer`, `frozen` and `watchdog` of a Measurement, as they are now."""
     with transaction(rt.engine) as connection:
-        raw = connection.execute(select(rollouts.c.command).where(rollouts.c.id == rollout_id)).scalar_one()
+        wish = asked_of(rollout_row(connection, rollout_id))
         frozen = frozen_reason(connection, plan.model)
         newer = _newer(connection, plan)
     return {
-        "command": None if raw is None else Command.model_validate(raw),
+        "command": wish,
         "newer": newer,
         "frozen": frozen,
         "watchdog": watchdog_act(rt.settings, plan.model, rollout_id),
     }
+
+
+def asked_of(row: RowMapping) -> Command | None:
+    """What a person asked of this rollout and its driver has not taken up yet."""
+    return None if row["command"] is None else Command.model_validate(row["command"])
+
+
+def settle(connection: Connection, rollout_id: int, wish: Command) -> bool:
+    """Take the wish out of the row; False when another one stands there by now, which is kept."""
+    same = (rollouts.c.id == rollout_id) & (rollouts.c.command == wish.model_dump(mode="json"))
+    return connection.execute(rollouts.update().where(same).values(command=None)).rowcount == 1
 
 
 def evidence_of(rt: Runtime, hands: Hands, rollout_id: int, plan: Plan, status: Status) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,10 +18,10 @@ from include.lifecycle.errors import GatewayRejectedError, LifecycleError
 from include.lifecycle.ledger import Entry, Phase
 from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout import machine
-from include.lifecycle.rollout.circumstances import circumstances, evidence_of
+from include.lifecycle.rollout.circumstances import asked_of, circumstances, evidence_of, settle
 from include.lifecycle.rollout.effects import Effects
 from include.lifecycle.rollout.hands import Hands, usual_hands
-from include.lifecycle.rollout.lease import Lease, take_lease
+from include.lifecycle.rollout.lease import Lease, rollout_row, take_lease
 from include.lifecycle.rollout.measurements import PerformanceReader, measure, start_of_step
 from include.lifecycle.rollout.states import Command, Measurement, Plan, State, Status, Transition
 from include.lifecycle.rollout.traffic import read_desired
@@ -45,6 +45,8 @@ def drive_once(rt: Runtime, rollout_id: int, holder: str, *, hands: Hands | None
     drive = Drive(rt, hands or usual_hands(rt), lease, Plan.model_validate(row["plan"]), Status.model_validate(row["status"]))
     if drive.status.pending is None:
         drive = drive.look()
+    elif (wish := asked_of(row)) is not None and wish.wish == "abort" and _is_forward(drive.status.pending):
+        drive = drive.intend(machine.abort(drive.plan, drive.status, wish.told), answered=wish)
     return drive.act() if drive.status.pending is not None else None
 
 
@@ -93,13 +95,14 @@ class Drive:
 
     def look(self) -> Drive:
         """Measure, decide, and store what was seen; a decision to act is stored as an intent."""
-        status, seen = self.status, self.status.measurement
+        status, seen, now = self.status, self.status.measurement, datetime.now(UTC)
         if status.state is not State.PLANNED:
             seen, cursor = measure(self.plan, status, self.rt.settings.gateway_log, self._ports(), self._performance())
             seen = seen.model_copy(update=evidence_of(self.rt, self.hands, self.lease.rollout_id, self.plan, status))
             status = status.model_copy(update={"measurement": seen, "cursor": cursor})
         seen = seen.model_copy(update=circumstances(self.rt, self.plan, self.lease.rollout_id))
-        transition = machine.step(self.plan, status, seen, datetime.now(UTC))
+        status = status.model_copy(update=_while_frozen(status, seen.frozen, now))
+        transition = machine.step(self.plan, status, seen, now)
         drive = replace(self, status=status.model_copy(update={"reason": transition.reason}))
         if transition.act != "wait":
             return drive.intend(transition, answered=seen.command)
@@ -119,6 +122,8 @@ class Drive:
             drive._save(connection)
             drive._note(connection, transition, "intended", transition.reason)
             drive._answer(connection, answered, transition)
+        if transition.act == "shift_traffic":  # before any traffic: who dies in the act is watched, too
+            drive._renew(State.RUNNING)
         return drive
 
     def act(self) -> RolloutOutcome | None:
@@ -147,12 +152,14 @@ class Drive:
         with transaction(self.rt.engine) as connection:
             self._note(connection, transition, "done", transition.reason)
             drive._save(connection, closing=not transition.state.is_open)
+            if not transition.state.is_open:
+                drive._answer(connection, asked_of(rollout_row(connection, self.lease.rollout_id)), transition)
         drive._renew()
         return None if transition.state.is_open else drive._outcome()
 
-    def _renew(self) -> None:
-        """Tell the watchdog that the rollout is looked after, or that it is over."""
-        plan, settings, state = self.plan, self.rt.settings, self.status.state
+    def _renew(self, ahead: State | None = None) -> None:
+        """Tell the watchdog that the rollout is looked after (in `ahead`, if it is about to get there), or that it is over."""
+        plan, settings, state = self.plan, self.rt.settings, ahead or self.status.state
         if state.is_open and state is not State.PLANNED:
             until = time.time() + plan.lease.total_seconds()
             renew(settings, plan, self.lease.rollout_id, self.lease.epoch, until=until, state=state.value)
@@ -177,13 +184,16 @@ class Drive:
         self.intend(back)
 
     def _answer(self, connection: Connection, wish: Command | None, transition: Transition) -> None:
-        """Settle a person's wish: taken up by this transition, or noted with the reason why it changes nothing."""
-        if wish is None:
+        """Settle a person's wish: taken up by this transition, or noted with the reason why it changes nothing.
+
+        An abort that took its place meanwhile is left for the next look.
+        """
+        if wish is None or not settle(connection, self.lease.rollout_id, wish):
             return
-        self.lease.save(connection, command=None)
-        if transition.act == "wait":
+        if transition.act == "wait" or wish.told not in transition.reason:
             key = f"rollout:{self.lease.rollout_id}:wish:{wish.at.isoformat() if wish.at else wish.told}"
-            self._note(connection, transition, "noted", f"{wish.told}; not now: {transition.reason}", key=key)
+            told = f"{wish.told}; not now: {transition.reason}"
+            self._note(connection, transition, "noted", told, key=key, act=f"decline to {wish.wish}")
 
     def _save(self, connection: Connection, *, closing: bool = False) -> None:
         status = self.status
@@ -194,7 +204,9 @@ class Drive:
             connection.execute(candidates.update().where(mine, candidates.c.state != "done").values(state="done"))
         self.lease.save(connection, **values)
 
-    def _note(self, connection: Connection, transition: Transition, phase: Phase, reason: str, *, key: str | None = None) -> None:
+    def _note(
+        self, connection: Connection, transition: Transition, phase: Phase, reason: str, *, key: str = "", act: str = ""
+    ) -> None:
         seen = self.status.measurement.model_dump(mode="json", exclude_none=True)
         # Performance without labels holds nothing back, so it is no reason to call the whole inconclusive.
         blocking = [one for one in transition.verdicts if one.failed or one.check != "performance"]
@@ -202,7 +214,7 @@ class Drive:
         entry = Entry(
             model=self.plan.model,
             kind="rollout",
-            act=transition.act,
+            act=act or transition.act,
             phase=phase,
             actor=f"rollout:{self.lease.rollout_id}",
             reason=reason,
@@ -237,11 +249,24 @@ def _after(status: Status, transition: Transition, now: datetime) -> dict[str, A
     if transition.act == "pause":
         return update | {"paused": True, "paused_at": now}
     if transition.act == "resume":
-        gap = now - (status.paused_at or now)
-        later = {"since": (status.since or now) + gap, "started": (status.started or now) + gap}
-        return update | later | {"paused": False, "paused_at": None}
+        return update | _later(status, now - (status.paused_at or now)) | {"paused": False, "paused_at": None}
     moved = {"state": transition.state, "step": transition.step, "weights": transition.weights, "since": now}
     return update | moved | {"started": status.started or now, "paused": False, "paused_at": None}
+
+
+def _while_frozen(status: Status, frozen: str, now: datetime) -> dict[str, Any]:
+    """Remember since when a freeze holds the rollout up; when it ends, its time does not count, as that of a pause does not."""
+    if frozen:
+        return {"frozen_at": status.frozen_at or now}
+    if status.frozen_at is None:
+        return {}
+    held_up = timedelta(0) if status.paused else now - status.frozen_at
+    return _later(status, held_up) | {"frozen_at": None}
+
+
+def _later(status: Status, gap: timedelta) -> dict[str, Any]:
+    """The rollout's times, moved on by `gap`; one that has no traffic yet has none."""
+    return {name: found + gap for name in ("since", "started") if (found := getattr(status, name)) is not None}
 
 
 def _is_forward(transition: Transition) -> bool:

@@ -78,10 +78,12 @@ class _Look:
             return self._stay("pause", wish.told)
         if wish.wish == "resume" and self.status.paused:
             return self._stay("resume", wish.told)
-        forward = wish.wish in ("skip", "conclude") or (wish.wish == "resume" and self._passed())
-        if forward and not self.seen.frozen:
-            return self._next(wish.told)
-        return None
+        if self.status.paused or self.seen.frozen:
+            return None
+        if wish.wish in ("skip", "conclude"):
+            missing = ", ".join(one.check for one in self._open())
+            return self._next(f"{wish.told} (not passed: {missing})" if missing else wish.told)
+        return self._next(wish.told) if wish.wish == "resume" and self._passed() else None
 
     def _kept(self) -> Transition | None:
         if self.seen.frozen:
