@@ -16,13 +16,14 @@ from include.serving.tensor_checks import (
     NUMERIC_DATATYPES,
     RequestRefusedError,
     check_datatype,
-    check_numbers,
+    check_parameters,
     check_texts,
     event_time_in_utc,
     flattened,
     hashed_texts,
     kind_of,
     listed,
+    numbers_of,
     refused,
     shown,
 )
@@ -63,7 +64,11 @@ class RequestSchema:
 
     def parse(self, body: bytes) -> InferenceRequest:
         """Check a request body; raise RequestRefusedError (400, or 413 for too many rows)."""
-        tensors = _tensors(body)
+        return self.check(json_object(body, "an object with `inputs`"))
+
+    def check(self, content: dict[str, Any]) -> InferenceRequest:
+        """The same for a body that was read already, or that another protocol's was turned into."""
+        tensors = _tensors(content)
         self._check_names(tensors)
         outputs = _wanted_outputs(tensors.body.get("outputs"), self.outputs)
         request = InferenceRequest(rows=-1, columns={}, id=_request_id(tensors.body), outputs=outputs)
@@ -119,7 +124,7 @@ class RequestSchema:
             check_texts(name, data)
         else:
             check_datatype(name, tensor, NUMERIC_DATATYPES)
-            check_numbers(name, data)
+            data = numbers_of(name, tensor["datatype"], data)
         if column is not None:
             if not column.nullable and None in data:
                 raise refused(f"input {name!r}, row {data.index(None)}: null is not allowed in this column")
@@ -136,14 +141,21 @@ class _Tensors:
     by_name: dict[str, dict[str, Any]]
 
 
-def _tensors(body: bytes) -> _Tensors:
+def json_object(body: bytes, wanted: str) -> dict[str, Any]:
+    """A request body that must be a JSON object; `wanted` says in words what it should hold."""
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as problem:
         raise refused(f"the request body is no JSON: {problem}") from problem
     if not isinstance(content, dict):
-        raise refused(f"the request body is {kind_of(content)}; allowed: an object with `inputs`")
+        raise refused(f"the request body is {kind_of(content)}; allowed: {wanted}")
+    return content
+
+
+def _tensors(content: dict[str, Any]) -> _Tensors:
     inputs = content.get("inputs")
+    if "parameters" in content:
+        check_parameters("the request", content["parameters"])
     if not isinstance(inputs, list):
         raise refused(f"inputs is {kind_of(inputs)}; allowed: an array of tensors, one per column")
     by_name: dict[str, dict[str, Any]] = {}
@@ -153,6 +165,8 @@ def _tensors(body: bytes) -> _Tensors:
             raise refused(f"inputs[{position}] has no name; allowed: an object with name, shape, datatype and data")
         if name in by_name:
             raise refused(f"input {name!r} is given twice")
+        if "parameters" in tensor:
+            check_parameters(f"input {name!r}", tensor["parameters"])
         by_name[name] = tensor
     return _Tensors(content, by_name)
 

@@ -1,6 +1,7 @@
 """`python -m include.serving.server`: verify one version folder, load it, serve it on uvicorn until SIGTERM.
 
-Exit codes: 0 stopped, 3 a digest differs, 4 the version cannot be served, 5 the port or folder is not usable.
+Exit codes: 0 stopped, 2 wrong options, 3 a digest differs, 4 the version cannot be served, 5 the port or folder is not usable,
+6 its workers keep dying.
 """
 
 from __future__ import annotations
@@ -8,35 +9,32 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
 from include.lifecycle.errors import ArtefactDigestError, LifecycleError
-from include.serving.app import ModelApp
-from include.serving.engines import load_engine
-from include.serving.metrics import ServerMetrics
-from include.serving.pii import hash_for
-from include.serving.prediction_log import LogLimits, PredictionLog
+from include.serving.json_logs import log_as_json, told_identity
+from include.serving.options import parse_options
 from include.serving.version_folder import read_spec, verify
+from include.serving.workers import WorkerGroup
 
 logger = logging.getLogger("include.serving")
 
 EXIT_DIGEST, EXIT_VERSION, EXIT_PLACE = 3, 4, 5
-_KEEP_ALIVE_SECONDS = 3700  # longer than the gateway's idle timeout of an hour: only the gateway ends an idle connection
-_DRAIN_SECONDS = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve as the arguments say; return the process's exit code."""
-    options = _parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = parse_options(given)
+    log_as_json(*told_identity(options.directory))
     try:
         verify(options.directory, options.digest)
+        if options.workers > 1 and options.listen_fd is None:
+            return _lead(options, given)
         return _serve(options)
     except ArtefactDigestError as problem:
         logger.error("ArtefactDigestError: %s", problem)
@@ -49,14 +47,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_PLACE
 
 
+def _lead(options: argparse.Namespace, given: list[str]) -> int:
+    with _bind(options.host, options.port) as listener:
+        logger.info("%d workers on port %d", options.workers, listener.getsockname()[1])
+        return WorkerGroup(given, listener, options.workers).run()
+
+
 def _serve(options: argparse.Namespace) -> int:
     # a row on two OpenMP threads costs ten times the CPU of one: they spin while they wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    listener = _bind(options.host, options.port)
+    listener = socket.socket(fileno=options.listen_fd) if options.listen_fd is not None else _bind(options.host, options.port)
+    # the heavy imports come after the port is known to be free, and never into the parent of several workers
+    from include.serving.admission import Admission
+    from include.serving.api_keys import KeyRing
+    from include.serving.app import ModelApp
+    from include.serving.engines import load_engine
+    from include.serving.http_server import run_app
+    from include.serving.inference import Inference
+    from include.serving.metrics import ServerMetrics
+    from include.serving.pii import hash_for
+    from include.serving.prediction_log import LogLimits, PredictionLog
+    from include.serving.protocol import RequestSchema
+
     spec = read_spec(options.directory)
-    keyed = hash_for(spec, options.pii_key_file)
+    keys = KeyRing(options.keys, spec.model) if options.keys is not None else None
+    schema = RequestSchema.of(spec, options.max_rows, hash_for(spec, options.pii_key_file))
     engine = load_engine(options.directory, spec)
     metrics = ServerMetrics(spec, options.digest)
+    admission = Admission(options.queue)
     limits = LogLimits(
         options.log_flush_seconds,
         buffer_rows=options.log_buffer_rows,
@@ -65,33 +83,32 @@ def _serve(options: argparse.Namespace) -> int:
     )
     log = PredictionLog(options.log_dir, spec.version, metrics.log_dropped.inc, limits)
     try:
-        app = ModelApp(spec, engine, metrics, log, keyed=keyed, max_rows=options.max_rows)
-        logger.info("%s version %d (%s) on http://%s:%d", spec.model, spec.version, spec.engine, *listener.getsockname()[:2])
-        _run(app, listener)
+        inference = Inference(spec, engine, schema, metrics, log, admission, inline_rows=options.inline_rows)
+        app = ModelApp(spec, schema, inference, metrics, admission, keys=keys, max_body=options.max_body)
+
+        def ready() -> None:
+            seconds = _seconds_since_start()
+            metrics.startup.set(seconds)
+            host, port = listener.getsockname()[:2]
+            logger.info(
+                "%s version %d (%s) on http://%s:%d after %.2f s", spec.model, spec.version, spec.engine, host, port, seconds
+            )
+
+        times = {"notice": options.drain_notice, "at_most": options.drain_at_most}
+        run_app(app, listener, admission, metrics, **times, parent=options.parent_fd, ready=ready)
     finally:
         log.close()
+    logger.info("stopped; the prediction log is closed")
     return 0
 
 
-def _run(app: ModelApp, listener: socket.socket) -> None:
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_level="warning",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
-    )
-    # uvicorn raises the signal that stopped it once more at its end: being stopped is no error, and the log is still to be closed
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+def _seconds_since_start() -> float:
+    """Age of this process, the interpreter's own start included where the kernel tells it."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+    except OSError:
+        return time.process_time()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -101,25 +118,6 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host, port))
     return listener
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="include.serving.server", description=__doc__)
-    parser.add_argument(
-        "--directory", type=Path, required=True, help="version folder with serving.json, manifest.json and the model"
-    )
-    parser.add_argument("--digest", required=True, help="sha256 of manifest.json")
-    parser.add_argument("--port", type=int, required=True, help="TCP port; 0 takes a free one")
-    parser.add_argument("--log-dir", type=Path, required=True, help="folder of the model's prediction log")
-    parser.add_argument("--pii-key-file", type=Path, help="secret under which the version's hashed columns are hashed")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--max-rows", type=int, default=10_000, help="rows per request; more are refused with 413")
-    usual = LogLimits()
-    parser.add_argument("--log-flush-seconds", type=float, default=usual.flush_seconds, help="time between two writes of the log")
-    parser.add_argument("--log-buffer-rows", type=int, default=usual.buffer_rows, help="rows that wait for a write at most")
-    parser.add_argument("--log-segment-bytes", type=int, default=usual.segment_bytes, help="size at which a segment is closed")
-    parser.add_argument("--log-segment-seconds", type=float, default=usual.segment_seconds, help="age at which one is closed")
-    return parser
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +10,27 @@ if TYPE_CHECKING:
     from include.serving.pii import KeyedHash
 
 NUMERIC_DATATYPES = frozenset(
-    ("FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"),
+    ("FP64", "FP32", "FP16", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8", "BOOL"),
 )
 FLOAT32_MAX = 3.4028234663852886e38
 MAX_TEXT = 1000  # characters of a category or key: a line of the log stays readable
 _NUMBERS: frozenset[type] = frozenset((float, int, type(None)))
+_BOOLEANS: frozenset[type] = frozenset((bool, type(None)))
+INTEGER_RANGES = {
+    f"{sign}INT{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    for sign in ("", "U")
+    for bits in (8, 16, 32, 64)
+}
 _STRINGS: frozenset[type] = frozenset((str, type(None)))
 _SHOWN = 20  # names in one message
 
 
 class RequestRefusedError(Exception):
-    """A request that cannot be answered; `status` is the HTTP status, the text names field, value and what is allowed."""
+    """A request that cannot be answered: HTTP `status`, response `headers`; the text names field, value and what is allowed."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.headers = status, headers
 
 
 def check_datatype(name: str, tensor: dict[str, Any], allowed: Collection[str]) -> None:
@@ -64,6 +70,30 @@ def check_numbers(name: str, data: list[Any]) -> None:
     if max(map(abs, filter(None, data)), default=0) > FLOAT32_MAX:
         row, value = next((row, value) for row, value in enumerate(data) if abs(value or 0) > FLOAT32_MAX)
         raise refused(f"input {name!r}, row {row}: {value} is too large; allowed: up to {FLOAT32_MAX:.3g} in magnitude")
+
+
+def numbers_of(name: str, datatype: str, data: list[Any]) -> list[Any]:
+    """A checked column of numbers, whatever numeric datatype it is sent in: BOOL becomes 0 and 1, integers keep their range."""
+    if datatype == "BOOL":
+        _check_values(name, data, _BOOLEANS, "a boolean or null, as datatype BOOL has it")
+        return [None if value is None else int(value) for value in data]
+    check_numbers(name, data)
+    if bounds := INTEGER_RANGES.get(datatype):
+        low, high = bounds
+        for row, value in enumerate(data):
+            if value is not None and (type(value) is not int or not low <= value <= high):
+                raise refused(
+                    f"input {name!r}, row {row}: {shown(value)} is no {datatype}; allowed: whole numbers {low} to {high}"
+                )
+    return data
+
+
+def check_parameters(where: str, parameters: Any) -> None:
+    """Refuse parameters that are no object of strings, numbers and booleans; what they say is not used."""
+    if parameters is None:
+        return
+    if not isinstance(parameters, dict) or any(isinstance(value, dict | list) or value is None for value in parameters.values()):
+        raise refused(f"{where}: parameters is {shown(parameters)}; allowed: an object of strings, numbers and booleans")
 
 
 def flattened(name: str, data: list[Any]) -> list[Any]:

@@ -62,7 +62,7 @@ def test_any_number_type_is_a_number(datatype: str) -> None:
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"datatype": "BYTES"}, "has datatype 'BYTES'; allowed: FP16, FP32, FP64"),
+        ({"datatype": "BYTES"}, "has datatype 'BYTES'; allowed: BOOL, FP16, FP32, FP64"),
         ({"datatype": ["FP64"]}, r"datatype ['FP64']"),
         ({"datatype": None}, "datatype None"),
         ({"data": ["far"]}, "row 0: 'far' is a string; allowed: a number or null"),

@@ -1,0 +1,110 @@
+"""One checked request through the engine: computed in turn, rendered by its protocol, counted and logged.
+
+app.py routes to it; wires (open_inference.py, invocations.py) read and write the bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from include.serving.admission import Admission
+from include.serving.engines import Columns, Engine, TransformedEngine
+from include.serving.metrics import ServerMetrics
+from include.serving.outputs import Predicted, predicted
+from include.serving.prediction_log import Answer, PredictionLog
+from include.serving.protocol import InferenceRequest, RequestSchema
+from include.serving.replies import Headers, Reply, Scope, identify
+from include.serving.tensor_checks import RequestRefusedError
+from include.serving.version_folder import ServingSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Wire(Protocol):
+    """How one protocol's bodies are read and written."""
+
+    def parse(self, body: bytes, content_type: str) -> InferenceRequest:
+        """The checked request; RequestRefusedError names what is wrong."""
+        ...
+
+    def render(self, request: InferenceRequest, found: Predicted, unknown: dict[str, int], request_id: str) -> bytes:
+        """The answer's body; `unknown` counts values that training never saw, by column."""
+        ...
+
+    def refuse(self, refusal: RequestRefusedError, headers: Headers) -> Reply:
+        """The answer to a request that is refused."""
+        ...
+
+
+class Inference:
+    """Answers for one loaded version, one request at a time; `inline_rows` and fewer are computed on the event loop."""
+
+    def __init__(
+        self,
+        spec: ServingSpec,
+        engine: Engine,
+        schema: RequestSchema,
+        metrics: ServerMetrics,
+        log: PredictionLog,
+        admission: Admission,
+        *,
+        inline_rows: int = 256,
+    ) -> None:
+        self._spec, self._engine, self._schema = spec, engine, schema
+        self._metrics, self._log, self._admission = metrics, log, admission
+        self._version = str(spec.version).encode()
+        self._inline_rows = -1 if engine.blocking else inline_rows
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inference")
+
+    async def answer(self, wire: Wire, scope: Scope, body: bytes) -> Reply:
+        """The reply to a whole request body. RequestRefusedError: 503 when too many wait, else what the wire says."""
+        begun = perf_counter()
+        await self._admission.enter()
+        started = perf_counter()
+        try:
+            return await self._answer(wire, scope, body, begun)
+        finally:
+            self._admission.leave(perf_counter() - started)
+
+    async def _answer(self, wire: Wire, scope: Scope, body: bytes, begun: float) -> Reply:
+        headers = scope["headers"]
+        kind = next((value for name, value in headers if name == b"content-type"), b"")
+        request = wire.parse(body, kind.decode("latin-1"))
+        found, columns = await self._predict(request)
+        told = identify(headers, request.id)
+        unknown = self._schema.unknown_categories(request.columns)
+        reply = Reply(200, wire.render(request, found, unknown, told.request_id), told.headers(self._version))
+        milliseconds = (perf_counter() - begun) * 1000
+        self._metrics.answered(request.rows, found)
+        self._metrics.latency.observe(milliseconds)
+        for column, values in unknown.items():
+            self._metrics.unknown(column, values)
+        at, taken = datetime.now(UTC), round(milliseconds, 4)
+        given = (request.keys, request.event_times, told.arm, told.unit)
+        self._log.append(Answer(told.request_id, told.assigned, at, taken, columns, found, *given))
+        return reply
+
+    async def _predict(self, request: InferenceRequest) -> tuple[Predicted, Columns]:
+        """The predictions, and the columns to log: what was sent and, with a transformer, what was made of it."""
+        if request.rows > self._inline_rows:
+            loop = asyncio.get_running_loop()
+            result, columns = await loop.run_in_executor(self._pool, self._compute, request.columns, request.rows)
+        else:
+            result, columns = self._compute(request.columns, request.rows)
+        return predicted(self._spec, result), columns
+
+    def _compute(self, columns: Columns, rows: int) -> tuple[NDArray[np.float64], Columns]:
+        started = perf_counter()
+        if isinstance(self._engine, TransformedEngine):
+            features = self._engine.features(columns, rows)
+            result, columns = self._engine.model.predict(features, rows), columns | features
+        else:
+            result = self._engine.predict(columns, rows)
+        self._metrics.inference.observe(perf_counter() - started)
+        return result, columns
