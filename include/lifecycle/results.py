@@ -191,6 +191,24 @@ class ServingCheck(StageResult):
     p95_ms: float
 
 
+ReasonKind = Literal["business", "complaint", "regulator", "incident"]
+"""What a person's or an alert's rollback is about."""
+
+
+class RollbackPlan(StageResult):
+    """What a rollback would do: `rollout` is an open one that it ends, `leave` the version that loses its traffic, `enter` the
+    one that gets all of it; `weights` is what is in force now. `stops` says why nothing can be done; empty when it can.
+    """
+
+    model: str
+    rollout: int | None = None
+    leave: int | None = None
+    enter: int | None = None
+    weights: dict[int, int] = {}
+    files: str = ""
+    stops: str = ""
+
+
 class RolloutOutcome(StageResult):
     """How a rollout ended."""
 

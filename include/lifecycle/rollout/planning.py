@@ -13,8 +13,10 @@ from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout
 from include.lifecycle.rollout.effects import Hands, usual_hands
+from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.lease import open_rollout
 from include.lifecycle.rollout.recheck import is_stale, recheck_candidates
+from include.lifecycle.rollout.rollback_notes import under_way
 from include.lifecycle.rollout.states import Plan, Status, Strategy
 from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.runtime import RunContext, Runtime
@@ -39,6 +41,8 @@ def plan_rollout(spec: ModelSpec, rt: Runtime, run: RunContext, *, hands: Hands 
             return _planned(row)
         if (other := open_rollout(connection, spec.name)) is not None:
             return PlannedRollout(rollout_id=None, model=spec.name, reason=f"rollout {other['id']} is open ({other['state']})")
+        if reason := frozen_reason(connection, spec.name) or under_way(connection, spec.name):
+            return PlannedRollout(rollout_id=None, model=spec.name, reason=reason)
         if (newest := _newest(connection, spec.name)) is not None and is_stale(newest, champion):
             told = f"the champion became version {champion} while version {newest['version']} was judged; it stays open"
             return PlannedRollout(rollout_id=None, model=spec.name, reason=told)
@@ -120,7 +124,9 @@ def _plan_of(spec: ModelSpec, version: int, champion: int | None, requesters: li
         "replicas": spec.server.replicas,
         "shadow": rules.shadow if strategy == "shadow" else None,
         "ab_test": rules.ab_test if strategy in ("ab_test", "aa_test") else None,
+        "approval_timeout": spec.approval.expires,
         "metric": spec.objective.metric,
+        "objective": spec.objective,
         "risk": spec.risk,
         "requested_by": requesters,
         "spec_hash": spec.digest,

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import fcntl
-import re
-import shlex
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from include.lifecycle.database import lock_model, transaction
-from include.lifecycle.errors import GateFailedError, GatewayRejectedError, LifecycleError
+from include.lifecycle.errors import GatewayRejectedError, LifecycleError
+from include.lifecycle.rollout.arms import Split
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.envoy_config import Timeouts
 from include.lifecycle.rollout.gateway import Gateway
 from include.lifecycle.rollout.targets.base import Guard
-from include.lifecycle.rollout.targets.port_probe import is_free
-from include.lifecycle.rollout.targets.supervisor import ALIVE, RUNNING, Supervisor
+from include.lifecycle.rollout.targets.processes import ServerProcesses
+from include.lifecycle.rollout.targets.programs import ServerProgram
+from include.lifecycle.rollout.targets.supervisor import Supervisor
 from include.lifecycle.rollout.traffic import DesiredTraffic, mark_applied, read_all, read_desired, write_desired
+from include.lifecycle.rollout.watchdog_journal import refuse_returned
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import desired_traffic
-from include.serving.version_folder import SERVING, read_spec
 
-START_SECONDS = 60.0
-DRAIN_SECONDS = 1.0
-_PORT = re.compile(r"^; port=(\d+)$", re.MULTILINE)
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-
-
-def program_name(model: str, version: int) -> str:
-    """Name of a version's program in supervisord."""
-    return f"server-{model}-{version}"
+SETTLE_SECONDS = 1.0  # between the end of a server's traffic and its SIGTERM: requests that it has are answered
 
 
 @dataclass(frozen=True)
@@ -51,6 +38,11 @@ class EmbeddedTarget:
         return Supervisor(self.rt.settings.supervisor_socket, self.rt.settings.server_conf_dir)
 
     @property
+    def processes(self) -> ServerProcesses:
+        """The model servers that supervisord runs."""
+        return ServerProcesses(self.supervisor, self.rt.settings, self.module)
+
+    @property
     def gateway(self) -> Gateway:
         """The stack's Envoy."""
         settings = self.rt.settings
@@ -60,61 +52,60 @@ class EmbeddedTarget:
     def ensure_server(
         self, model: str, version: int, folder: Path, digest: str, log_dir: Path, *, replicas: int = 1, baseline: bool = False
     ) -> tuple[int, ...]:
-        """See Target; the port is free when chosen and kept for as long as the program exists."""
-        if replicas != 1 or baseline:
-            raise GateFailedError(f"{model}: got {replicas} servers, baseline {baseline}; allowed now: 1 server, no baseline")
-        name, supervisor = program_name(model, version), self.supervisor
-        supervisor.conf_dir.mkdir(parents=True, exist_ok=True)
-        log_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(supervisor.conf_dir / ".lock"):
-            port = self._own_port(name) or self._free_port()
-            supervisor.add(name, self._program(name, folder, digest, port, log_dir))
-        self._wait_ready(name, port)
-        return (port,)
+        """See Target; a port is free when chosen and kept for as long as its program exists."""
+        wanted = [ServerProgram(model, version, number, baseline) for number in range(1, replicas + 1)]
+        ports = self.processes.start(wanted, folder, digest, log_dir)
+        extra = [one for one in self.processes.of(model, baseline=baseline) if one.version == version and one not in wanted]
+        if extra:
+            self._stop_extra(extra)
+        return ports
 
     def stop_server(self, model: str, version: int, *, baseline: bool = False) -> None:
         """See Target."""
-        if baseline:
+        programs = [one for one in self.processes.of(model, baseline=baseline) if one.version == version]
+        if not programs:
             return
-        name = program_name(model, version)
-        if self._port_of(name) is None and self.supervisor.state(name) is None:
-            return
-        share = self.read_back(model).get(version, 0)
+        split = self.gateway.admin.split(model) or Split({})
+        share = _baseline_share(split, version) if baseline else split.weights.get(version, 0)
         if share:
-            raise LifecycleError(f"{name} still has {share} % of the traffic; move it away first")
-        time.sleep(DRAIN_SECONDS)
-        with _locked(self.supervisor.conf_dir / ".lock"):
-            self.supervisor.remove(name)
+            raise LifecycleError(f"{programs[0].name} still has {share} % of the traffic; move it away first")
+        if not baseline and split.mirror is not None and split.mirror[0] == version and split.mirror[1]:
+            raise LifecycleError(f"{programs[0].name} still gets copies of {split.mirror[1]} % of the traffic; end them first")
+        self._stop(programs)
 
-    def servers(self, model: str) -> dict[int, tuple[int, ...]]:
+    def servers(self, model: str, *, baseline: bool = False) -> dict[int, tuple[int, ...]]:
         """See Target."""
         found: dict[int, tuple[int, ...]] = {}
-        for path in self.supervisor.conf_dir.glob(f"server-{model}-*.conf"):
-            version, port = path.stem.rpartition("-")[2], self._port_of(path.stem)
-            if port is not None and self.supervisor.state(path.stem) == RUNNING:
-                found[int(version)] = (port,)
+        for program, port in self.processes.running(model, baseline=baseline):
+            found[program.version] = (*found.get(program.version, ()), port)
         return found
 
-    def idle_servers(self, model: str, seconds: float) -> set[int]:
+    def idle_servers(self, model: str, seconds: float, *, baseline: bool = False) -> set[int]:
         """See Target."""
-        files = self.supervisor.conf_dir.glob(f"server-{model}-*.conf")
-        return {int(one.stem.rpartition("-")[2]) for one in files if time.time() - one.stat().st_mtime > seconds}
+        mine = self.processes.of(model, baseline=baseline)
+        return {one.version for one in mine if self.processes.declared_since(one) > seconds}
 
     def apply(self, desired: DesiredTraffic, guard: Guard | None = None) -> int:
-        """See Target. The row is written first, then all models are rendered, so a late writer renders what is current."""
+        """See Target. The row is written first, then all models are rendered, so a late writer renders what is current.
+
+        GateFailedError when the watchdog took the traffic from a version that the row asks it for.
+        """
+        directory = self.rt.settings.gateway_dir
+        refuse_returned(directory, desired)
         with transaction(self.rt.engine) as connection:
             lock_model(connection, desired.model)
             if guard is not None:
                 guard(connection)
             before = read_desired(connection, desired.model)
             stored = write_desired(connection, desired)
-        if stored.applied and self.read_back(desired.model) == stored.weights:
+        if stored.applied and self.gateway.admin.split(desired.model) == Split.of(stored):
             return stored.revision
         try:
             self.gateway.write(self._rows)
         except GatewayRejectedError:
             self._undo(stored, before)
             raise
+        refuse_returned(directory, desired)  # it may have acted while the files were written
         with transaction(self.rt.engine) as connection:
             mark_applied(connection, stored.model, stored.revision)
         return stored.revision
@@ -122,6 +113,17 @@ class EmbeddedTarget:
     def read_back(self, model: str) -> dict[int, int]:
         """See Target."""
         return self.gateway.admin.weights(model)
+
+    def _stop_extra(self, programs: Sequence[ServerProgram]) -> None:
+        asked = {port for ports in self.gateway.admin.ports().values() for port in ports}
+        ports = {one: self.processes.port(one) for one in programs}
+        if busy := [one.name for one, port in ports.items() if port in asked]:
+            raise LifecycleError(f"{', '.join(busy)} still belong to the traffic; apply the traffic without them first")
+        self._stop(programs)
+
+    def _stop(self, programs: Sequence[ServerProgram]) -> None:
+        time.sleep(SETTLE_SECONDS)
+        self.processes.stop(programs)
 
     def _rows(self) -> list[DesiredTraffic]:
         with transaction(self.rt.engine) as connection:
@@ -139,77 +141,6 @@ class EmbeddedTarget:
             elif not before.same_intent(stored):
                 write_desired(connection, before)
 
-    def _program(self, name: str, folder: Path, digest: str, port: int, log_dir: Path) -> str:
-        settings = self.rt.settings
-        options: dict[str, object] = {"--directory": folder, "--digest": digest, "--port": port, "--log-dir": log_dir}
-        if (folder / SERVING).is_file() and read_spec(folder).hashed:
-            options["--pii-key-file"] = settings.pii_key_file
-        command = shlex.join([sys.executable, "-m", self.module, *(str(word) for pair in options.items() for word in pair)])
-        environment = ",".join([f'PYTHONPATH="{settings.home}"', *(f'{variable}="1"' for variable in _ONE_THREAD)])
-        log = settings.server_log_dir / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        lines = {
-            "command": command,
-            "directory": str(settings.home),
-            "environment": environment,
-            "autostart": "true",
-            "autorestart": "unexpected",
-            "exitcodes": "0,3,4",
-            "startsecs": "1",
-            "startretries": "5",
-            "stopwaitsecs": "25",
-            "redirect_stderr": "true",
-            "stdout_logfile": str(log),
-            "stdout_logfile_maxbytes": "5MB",
-            "stdout_logfile_backups": "1",
-        }
-        body = "\n".join(f"{key}={value.replace('%', '%%')}" for key, value in lines.items())
-        return f"; port={port}\n[program:{name}]\n{body}\n"
 
-    def _own_port(self, name: str) -> int | None:
-        """The port that the program has; None when a stranger took it while the program was down."""
-        port = self._port_of(name)
-        usable = port is not None and (self.supervisor.state(name) in ALIVE or is_free(port))
-        return port if usable else None
-
-    def _port_of(self, name: str) -> int | None:
-        path = self.supervisor.conf_file(name)
-        match = _PORT.search(path.read_text(encoding="utf-8")) if path.exists() else None
-        return int(match[1]) if match else None
-
-    def _free_port(self) -> int:
-        first, last = self.rt.settings.server_ports
-        taken = {self._port_of(path.stem) for path in self.supervisor.conf_dir.glob("server-*.conf")}
-        for port in range(first, last + 1):
-            if port not in taken and is_free(port):
-                return port
-        raise GateFailedError(f"no free port for a model server in {first}-{last} (MODELOPS_SERVER_PORTS)")
-
-    def _wait_ready(self, name: str, port: int) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while (state := self.supervisor.state(name)) != RUNNING or not _is_ready(port):
-            if state in ("FATAL", "EXITED", None) or time.monotonic() > deadline:
-                log = self.rt.settings.server_log_dir / f"{name}.log"
-                raise GateFailedError(f"{name} is not ready on port {port}: state {state}; last words in {log}: {_tail(log)}")
-            time.sleep(0.05)
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        with urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2) as response:
-            return bool(response.status == 200)
-    except (URLError, OSError):
-        return False
-
-
-def _tail(log: Path) -> str:
-    if not log.exists():
-        return "(nothing)"
-    return " | ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _baseline_share(split: Split, version: int) -> int:
+    return split.baseline[1] if split.baseline is not None and split.baseline[0] == version else 0

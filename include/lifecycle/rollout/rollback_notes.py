@@ -1,0 +1,96 @@
+"""What rollbacks leave in the ledger: what a run set out to do, so that it goes back no further when it runs again.
+
+An intention that is not done keeps plan_rollout from opening a rollout against the champion that is about to go.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+from sqlalchemy import Connection, RowMapping, select
+
+from include.lifecycle.errors import GateFailedError
+from include.lifecycle.ledger import Entry, Phase
+from include.lifecycle.results import ReasonKind
+from include.lifecycle.runtime import RunContext, Runtime
+from include.lifecycle.tables import ledger
+
+KIND = "rollback"
+KINDS: tuple[ReasonKind, ...] = get_args(ReasonKind)
+UNDER_WAY = timedelta(hours=1)
+"""Wall time after which a rollback that nobody finished no longer keeps rollouts waiting."""
+
+
+def check_kind(kind: str) -> ReasonKind:
+    """The kind of a reason; GateFailedError for any other word."""
+    found = next((one for one in KINDS if one == kind), None)
+    if found is None:
+        raise GateFailedError(f"got reason kind {kind!r}; allowed: {', '.join(KINDS)}")
+    return found
+
+
+def under_way(connection: Connection, model: str) -> str:
+    """Which rollback of the model was begun and is not over; empty when none is."""
+    row = ledger.c
+    recent = row.wall_at > datetime.now(UTC) - UNDER_WAY
+    query = select(row.idempotency_key, row.phase, row.act, row.actor).where(row.model == model, row.kind == KIND, recent)
+    seen = {"intended": {}, "done": {}, "failed": {}, "noted": {}}  # type: dict[str, dict[str, str]]
+    for found in connection.execute(query):
+        seen[found.phase][found.idempotency_key] = f"{found.act} ({found.actor})"
+    standing = [told for key, told in seen["intended"].items() if key not in seen["done"] and key not in seen["failed"]]
+    return f"a rollback is under way: {standing[0]}" if standing else ""
+
+
+def phase_seen(rt: Runtime, run: RunContext, model: str, phase: Phase) -> RowMapping | None:
+    """This run's entry of that phase."""
+    mine = (row for row in rt.ledger.read(model, kind=KIND) if row["run_id"] == run.run_id)
+    return next((row for row in mine if row["phase"] == phase), None)
+
+
+def note_stop(rt: Runtime, run: RunContext, model: str, reason: str, found: dict[str, Any]) -> None:
+    """Remember which open rollout this run ends: `found` holds rollout, version, champion, had_traffic."""
+    entry = Entry(
+        model=model,
+        kind=KIND,
+        act=f"stop rollout {found['rollout']}",
+        actor=run.actor,
+        reason=reason,
+        version_before=found["version"],
+        version_after=found["champion"],
+        run_id=run.run_id,
+        idempotency_key=f"{_key(run, model)}:stop",
+        evidence=found,
+    )
+    rt.ledger.write(entry)
+
+
+def note(
+    rt: Runtime,
+    run: RunContext,
+    model: str,
+    versions: tuple[int, int],
+    phase: Phase,
+    reason: str,
+    connection: Connection | None = None,
+    **evidence: Any,
+) -> None:
+    """One phase of a rollback from the first of `versions` to the second."""
+    entry = Entry(
+        model=model,
+        kind=KIND,
+        act=f"roll back to {versions[1]}",
+        phase=phase,
+        actor=run.actor,
+        reason=reason,
+        version_before=versions[0],
+        version_after=versions[1],
+        run_id=run.run_id,
+        idempotency_key=_key(run, model),
+        evidence={"weights": {versions[1]: 100}, **evidence},
+    )
+    rt.ledger.write(entry, connection)
+
+
+def _key(run: RunContext, model: str) -> str:
+    return f"rollback:{model}:{run.run_id}"
