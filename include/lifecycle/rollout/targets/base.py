@@ -20,29 +20,32 @@ class Target(Protocol):
         self, model: str, version: int, folder: Path, digest: str, log_dir: Path, *, replicas: int = 1, baseline: bool = False
     ) -> tuple[int, ...]:
         """Have exactly `replicas` ready servers of this version folder; return their ports. With fewer than before, the last ones
-        are drained and stopped. `baseline`: another, fresh server of the version, counted apart.
+        are drained and stopped. `baseline`: another, fresh server of the version, counted apart. What serves this folder already
+        goes on undisturbed.
 
-        Raises GateFailedError when it does not start, SourceUnavailableError when processes cannot be controlled now.
+        Raises GateFailedError when one does not start, LifecycleError when traffic still goes to one that is to be stopped,
+        SourceUnavailableError when processes cannot be controlled now.
         """
         ...
 
     def stop_server(self, model: str, version: int, *, baseline: bool = False) -> None:
         """Stop a version's servers (or its baseline) after their last requests were answered; nothing happens without any.
 
-        Raises LifecycleError when traffic still goes to it.
+        Raises LifecycleError when traffic, or copies of it, still go to it.
         """
         ...
 
-    def servers(self, model: str) -> dict[int, tuple[int, ...]]:
-        """Ports by version of the model's running servers, without baselines."""
+    def servers(self, model: str, *, baseline: bool = False) -> dict[int, tuple[int, ...]]:
+        """Ports by version of the model's running servers, or of its running baselines."""
         ...
 
-    def idle_servers(self, model: str, seconds: float) -> set[int]:
-        """Versions whose server was declared longer than `seconds` ago, running or not: what may be an orphan."""
+    def idle_servers(self, model: str, seconds: float, *, baseline: bool = False) -> set[int]:
+        """Versions whose server (or baseline) was declared longer than `seconds` ago, running or not: what may be an orphan."""
         ...
 
     def apply(self, desired: DesiredTraffic, guard: Guard | None = None) -> int:
-        """Store the intent and bring it into force; return its revision once the weights were read back.
+        """Store the intent and bring it into force; return its revision once the whole split was read back: weights, baseline,
+        copies, stickiness, and that servers which were taken away get nothing any more.
 
         `guard` runs in the transaction that stores the intent and may refuse by raising (a lost lease). Raises
         SourceUnavailableError when the gateway is down, GatewayRejectedError when it refuses; the traffic of before stays then.

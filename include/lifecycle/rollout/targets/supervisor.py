@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.storage import write_whole
 
 _BAD_NAME, _NOT_RUNNING, _ALREADY_STARTED, _ALREADY_ADDED = 10, 70, 60, 90
+_PAUSE = 0.02  # seconds between two questions
 RUNNING = "RUNNING"
 ALIVE = (RUNNING, "STARTING", "BACKOFF")
 
@@ -36,6 +38,15 @@ class Supervisor:
             _ignoring(_ALREADY_ADDED, calls.addProcessGroup, name)
             if self.state(name) not in ALIVE:
                 _ignoring(_ALREADY_STARTED, calls.startProcess, name, False)
+
+    def stop(self, names: Sequence[str]) -> None:
+        """Ask all the programs to stop, and wait until they did; unknown and stopped ones are left alone."""
+        with self._calls() as calls:
+            for name in names:
+                if self.state(name) in ALIVE:
+                    _ignoring(_NOT_RUNNING, calls.stopProcessGroup, name, False)
+        while any(self.state(name) in (*ALIVE, "STOPPING") for name in names):
+            time.sleep(_PAUSE)
 
     def remove(self, name: str) -> None:
         """Stop the program and forget it; nothing happens when it is unknown."""
