@@ -45,13 +45,13 @@ class Boot:
 
     def run(self) -> None:
         """Start what does not run and return when everything is healthy; raise SourceUnavailableError naming what failed."""
-        self._start(["postgres", "gateway"])
+        self._start(["postgres", "gateway", "watchdog"])
         self._await(["postgres"])
         create_databases(self.credentials, self.ports.postgres)
         self._start(["mlflow"])
         self._migrate()
         self._start(AIRFLOW)
-        self._await(["gateway", "mlflow", *AIRFLOW])
+        self._await(["gateway", "watchdog", "mlflow", *AIRFLOW])
 
     def _start(self, names: Iterable[str]) -> None:
         known = self.supervisor.processes()
@@ -102,7 +102,7 @@ class Boot:
         deadline = time.monotonic() + _PATIENCE
         while waiting:
             began = self._watch(waiting)
-            for name in [name for name in waiting if probe(name, self.ports, self.credentials, began[name])]:
+            for name in [name for name in waiting if probe(name, self.ports, self.credentials, began[name], self.layout)]:
                 self.progress.state(name, "healthy")
                 waiting.remove(name)
             if waiting and time.monotonic() > deadline:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from typing import Any
 
 import httpx
 
+from include.lifecycle.rollout.watchdog_health import GAUGES
 from include.stack.credentials import Credentials
 from include.stack.databases import answers
+from include.stack.layout import Layout
 from include.stack.ports import Ports
 
+_WATCHDOG_SILENCE = 15.0  # seconds without a look, after which the watchdog counts as ill
 
-def probe(program: str, ports: Ports, credentials: Credentials, since: float = 0.0) -> bool:
+
+def probe(program: str, ports: Ports, credentials: Credentials, since: float, layout: Layout) -> bool:
     """Whether `program` (as supervisord names it) is healthy now; never raises.
 
     `since` (Unix seconds) is when its process started: an older heartbeat is its predecessor's and proves nothing.
     """
+    if program == "watchdog":
+        return _looked(layout, since)
     if program == "postgres":
         return answers(credentials, ports.postgres)
     if program == "mlflow":
@@ -42,6 +49,15 @@ def _airflow_is_healthy(program: str, parts: dict[str, dict[str, Any]], since: f
     state = parts.get(part, {})
     beat = str(state.get(f"latest_{part}_heartbeat") or "1970-01-01T00:00:00Z")
     return state.get("status") == "healthy" and datetime.fromisoformat(beat).timestamp() > since
+
+
+def _looked(layout: Layout, since: float) -> bool:
+    """Whether the watchdog wrote its gauges lately: it does so at each look."""
+    try:
+        looked = (layout.gateway / GAUGES).stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return looked > since and time.time() - looked < _WATCHDOG_SILENCE
 
 
 def _is_ok(url: str) -> bool:

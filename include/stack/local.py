@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from include.lifecycle.clock import ShiftedClock, write_clock
 from include.lifecycle.errors import SettingsError, SourceUnavailableError
-from include.settings import Settings, data_settings, gateway_timeouts, load_settings
+from include.settings import Settings, data_settings, gateway_timeouts, kept_upkeep, load_settings
 from include.stack import postgres
 from include.stack.airflow_config import write_airflow_config
 from include.stack.airflow_settings import airflow_client, apply_settings
@@ -118,7 +118,7 @@ class LocalStack:
         if self.demo:
             values |= {"CLOCK_FILE": layout.clock_file, "OVERLAY": layout.home / "include" / "demo" / "overlay"}
         known = {f"MODELOPS_{name}": str(value) for name, value in values.items()}
-        return known | gateway_timeouts(layout.local) | data_settings(layout.local)
+        return known | gateway_timeouts(layout.local) | data_settings(layout.local) | kept_upkeep(layout.local)
 
     def up(self) -> None:
         """Start what does not run and return when all of it is healthy; on failure or Ctrl-C stop what this call started."""
@@ -156,7 +156,7 @@ class LocalStack:
         for name, row in rows.items():
             state = str(row["statename"]).lower()
             if state == "running" and (self.layout.programs / f"{name}.json").is_file():
-                state = "healthy" if probe(name, self.ports, self.secrets, row["start"]) else "unhealthy"
+                state = "healthy" if probe(name, self.ports, self.secrets, row["start"], self.layout) else "unhealthy"
             states[name] = state
         return states
 

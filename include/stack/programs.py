@@ -69,6 +69,7 @@ def build_programs(layout: Layout, ports: Ports, credentials: Credentials, setti
     return [
         server,
         Program("gateway", envoy_command(layout.gateway / "bootstrap.json"), priority=20),
+        Program("watchdog", [sys.executable, "-m", "include.lifecycle.rollout.watchdog"], settings | _ONE_THREAD, priority=20),
         _mlflow(layout, ports, credentials),
         *_airflow(layout, credentials, settings),
     ]

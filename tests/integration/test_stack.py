@@ -27,7 +27,7 @@ from include.stack.ports import Ports
 from include.stack.programs import AIRFLOW, SUPERVISED
 
 pytestmark = pytest.mark.integration
-PROGRAMS = ("postgres", "gateway", "mlflow", *AIRFLOW)
+PROGRAMS = ("postgres", "gateway", "watchdog", "mlflow", *AIRFLOW)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def programs(layout: Layout, credentials: Credentials) -> list[Program]:
 
 
 def test_all_components_in_starting_order(programs: list[Program]):
-    assert [program.name for program in programs] == ["postgres", "gateway", "mlflow", *AIRFLOW]
+    assert [program.name for program in programs] == ["postgres", "gateway", "watchdog", "mlflow", *AIRFLOW]
 
 
 def test_no_secret_in_arguments_or_environment(layout: Layout, credentials: Credentials, programs: list[Program]):
@@ -58,7 +58,7 @@ def test_another_shell_is_no_reason_for_a_restart(
     monkeypatch.setenv("PATH", "/usr/bin:/elsewhere")
     assert write_programs(layout, build_programs(layout, Ports(), credentials, LocalStack(layout).environment())) == set()
     without_demo = LocalStack(layout, demo=False).environment()
-    assert write_programs(layout, build_programs(layout, Ports(), credentials, without_demo)) == set(AIRFLOW)
+    assert write_programs(layout, build_programs(layout, Ports(), credentials, without_demo)) == {"watchdog", *AIRFLOW}
 
 
 def test_supervisord_reads_the_configuration_from_a_folder_with_a_space(layout: Layout, programs: list[Program]):
