@@ -78,7 +78,7 @@ def _rows(connection: Connection, row: RowMapping, champion: int | None) -> Iter
     planned = row["champion"]
     yield _verdict("champion", champion == planned, f"the champion is version {champion}; the plan was made against {planned}")
     frozen = frozen_reason(connection, row["model"])
-    yield _verdict("freeze", not frozen, f"frozen: {frozen}" if frozen else "nothing is frozen")
+    yield _verdict("freeze", not frozen, frozen or "nothing is frozen")
     candidate = connection.execute(select(candidates).where(candidates.c.id == row["candidate_id"])).mappings().first()
     state = candidate["state"] if candidate else "gone"
     yield _verdict("candidate", state == "claimed", f"the candidate is {state}")
