@@ -1,23 +1,24 @@
 """The prediction log as a table: folder layout, column types, and the DuckDB relation that monitoring and labels join on.
 
 <folder>/segments/<version>-<pid>-<epoch_ms>.jsonl[.open]     written by model servers (prediction_log.py), a line per row
-<folder>/parquet/<name>.parquet + <folder>/manifest.json      written by compaction; it names each file's segments
+<folder>/parquet/<name>.parquet + <folder>/manifest.json      written by compaction (log_manifest.py); files may lie on S3 instead
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
+
+from include.serving.log_manifest import CompactedFile, read_manifest
 
 if TYPE_CHECKING:
     import duckdb
+    from pyarrow.fs import FileSystem
 
-SEGMENTS, PARQUET, MANIFEST = "segments", "parquet", "manifest.json"
+SEGMENTS, PARQUET = "segments", "parquet"
 CLOSED, OPEN = ".jsonl", ".jsonl.open"
 
 LOG_COLUMNS = {
@@ -48,22 +49,8 @@ FEATURES = "features"
 PROBE_PREFIX = "serving-check-"
 """Request ids of a rollout's serving check. They are logged like all, but are no traffic: readers leave them out."""
 _READ_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class CompactedFile:
-    """One Parquet file: which segments it contains, its event times (ISO, inclusive), its features with their DuckDB types, and
-    which of CLASS_COLUMNS and whether the columns `arm` and `unit` it has (none in files from before there were any)."""
-
-    name: str
-    segments: list[str]
-    rows: int
-    event_time_min: str | None
-    event_time_max: str | None
-    features: dict[str, str] = field(default_factory=dict)
-    class_columns: list[str] = field(default_factory=list)
-    arms: bool = False
-    units: bool = False
+Remote = Callable[[], "FileSystem"]
+"""Opens the S3 account of shipped files, as a pyarrow file system."""
 
 
 def feature_column(name: str) -> str:
@@ -96,20 +83,6 @@ def literal(value: object) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(literal, value)) + "]"
     return "'" + str(value).replace("'", "''") + "'"
-
-
-def read_manifest(folder: Path) -> list[CompactedFile]:
-    """The compacted files of a log folder; empty before the first compaction."""
-    try:
-        content = (folder / MANIFEST).read_bytes()
-    except FileNotFoundError:
-        return []
-    return [CompactedFile(**entry) for entry in json.loads(content)["files"]]
-
-
-def manifest_text(files: Sequence[CompactedFile]) -> str:
-    """The manifest's text for these files."""
-    return json.dumps({"files": [asdict(file) for file in files]}, indent=1) + "\n"
 
 
 def live_segments(folder: Path, compacted: Sequence[CompactedFile]) -> list[Path]:
@@ -147,16 +120,18 @@ def predictions_relation(
     since: datetime | None = None,
     until: datetime | None = None,
     arms: Sequence[str] = SERVED,
+    remote: Remote | None = None,
 ) -> duckdb.DuckDBPyRelation:
     """All predictions with `since` <= event_time < `until`, one row per (request_id, row, model_version, arm); the first logged
     wins.
 
     `arms` (of ARMS): by default what served a client, so no shadow's answers. Golden requests of a serving check, which came past
-    the gateway (PROBE_PREFIX, no assigned version), are left out.
+    the gateway (PROBE_PREFIX, no assigned version), are left out. `remote` is asked when files lie on S3.
     Columns: LOG_COLUMNS, CLASS_COLUMNS, then `feature_column(name)` per feature (DOUBLE or VARCHAR); null where there is none.
     Segments are read now, into a temporary table; compacted files lazily, so that a query reads only the columns that it names.
     Times are TIMESTAMPTZ: fetch them by `.df()` or Arrow (`fetchall` would need pytz). Use it by `.create_view("predictions")` or
-    by its Python name in `connection.sql`. Raises duckdb.IOException when files vanish again and again.
+    by its Python name in `connection.sql`. Raises duckdb.IOException when files vanish again and again, OSError when S3 does not
+    answer, ValueError when files lie on S3 and there is no `remote`.
     """
     import duckdb
 
@@ -173,7 +148,8 @@ def predictions_relation(
         except duckdb.IOException:  # a segment was rotated or compacted between listing and reading: list again
             if attempt == _READ_ATTEMPTS - 1:
                 raise
-    parts = [f"SELECT * FROM {table}", *_compacted_parts(folder, compacted, features, bounds, since, until)]  # noqa: S608
+    within = [file for file in compacted if file.rows and _overlaps(file, since, until)]
+    parts = [f"SELECT * FROM {table}", *_compacted_parts(connection, _Files(folder, within, remote), features, bounds)]  # noqa: S608
     key = "request_id, row, model_version, arm"
     once = f"SELECT DISTINCT ON ({key}) * FROM everything ORDER BY {key}, logged_at"  # noqa: S608 - constants
     return connection.sql(f"WITH everything AS ({' UNION ALL '.join(parts)}) {once}")
@@ -207,25 +183,41 @@ def _flat(source: str, present: Sequence[str], features: dict[str, str], bounds:
     return f"SELECT {', '.join(columns)} FROM ({held}) WHERE {bounds}"  # noqa: S608 - all parts are quoted
 
 
-def _compacted_parts(
-    folder: Path,
-    compacted: Sequence[CompactedFile],
-    features: dict[str, str],
-    bounds: str,
-    since: datetime | None,
-    until: datetime | None,
-) -> list[str]:
-    """One query per set of features that compacted files within the bounds share."""
-    groups: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], list[str]] = {}
-    for file in compacted:
-        if file.rows and _overlaps(file, since, until):
-            later = [*file.class_columns, *(["arm"] if file.arms else []), *(["unit"] if file.units else [])]
-            shape = (tuple(later), tuple(sorted(file.features.items())))
-            groups.setdefault(shape, []).append(str(folder / PARQUET / file.name))
+class _Files(NamedTuple):
+    """Compacted files to read, of one log folder."""
+
+    folder: Path
+    files: Sequence[CompactedFile]
+    remote: Remote | None
+
+
+def _compacted_parts(connection: duckdb.DuckDBPyConnection, found: _Files, features: dict[str, str], bounds: str) -> list[str]:
+    """One query per place and set of columns that compacted files share."""
+    groups: dict[tuple[bool, tuple[str, ...], tuple[tuple[str, str], ...]], list[CompactedFile]] = {}
+    for file in found.files:
+        shape = (file.location is not None, tuple(file.columns_later), tuple(sorted(file.features.items())))
+        groups.setdefault(shape, []).append(file)
     return [
-        _flat(f"FROM read_parquet({literal(paths)})", [name for name, _ in held], features, bounds, later)
-        for (later, held), paths in groups.items()
+        _flat(source_of(connection, found.folder, files, found.remote), [name for name, _ in held], features, bounds, later)
+        for (_, later, held), files in groups.items()
     ]
+
+
+def source_of(connection: duckdb.DuckDBPyConnection, folder: Path, files: Sequence[CompactedFile], remote: Remote | None) -> str:
+    """A query over compacted files that lie in one kind of place and have the same columns.
+
+    Files on S3 are read by pyarrow, column by column: DuckDB's own S3 reader is an extension that is not part of its package.
+    """
+    if files[0].location is None:
+        return f"FROM read_parquet({literal([str(folder / PARQUET / file.name) for file in files])})"
+    if remote is None:
+        raise ValueError(f"{folder}: {files[0].name} lies at {files[0].location}; no account was given to read it")
+    import pyarrow.dataset
+
+    paths = [f"{file.location}/{PARQUET}/{file.name}".removeprefix("s3://") for file in files]
+    view = f"log_remote_{uuid4().hex}"
+    connection.register(view, pyarrow.dataset.dataset(paths, filesystem=remote(), format="parquet"))
+    return f"FROM {view}"
 
 
 def _overlaps(file: CompactedFile, since: datetime | None, until: datetime | None) -> bool:

@@ -123,7 +123,7 @@ def _look_at(
     """Add to `found` what neighbouring windows show: one read of the log, one of the labels."""
     since, until = part[0].start, part[-1].end
     rows, reportable, notes = list(found.rows), found.reportable, list(found.notes)
-    with open_log(spec, rt.storage.predictions(spec.name), since, until) as log:
+    with open_log(spec, rt.storage.predictions(spec.name), since, until, configured=rt.settings) as log:
         identities = log.identities()
         labels = _labels(spec, rt, access, (since, until), now, notes) if identities[0].size else Labels({}, np.empty(0))
         for window, version in _due(part, identities, labels, measured, now=now, spec=spec):

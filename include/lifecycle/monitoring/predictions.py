@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.errors import SourceUnavailableError
+from include.lifecycle.monitoring.log_folder import remote_of
 from include.lifecycle.monitoring.windows import Window
 from include.serving.log_schema import feature_column, predictions_relation, quoted
+from include.settings import Settings, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,11 +97,15 @@ class PredictionLog:
 
 
 @contextmanager
-def open_log(spec: ModelSpec, folder: Path, since: datetime, until: datetime) -> Iterator[PredictionLog]:
-    """Read the model's log for `since` <= event time < `until`; a folder without a log is an empty one.
+def open_log(
+    spec: ModelSpec, folder: Path, since: datetime, until: datetime, *, configured: Settings | None = None
+) -> Iterator[PredictionLog]:
+    """Read what served clients in the model's log for `since` <= event time < `until`; a folder without a log is an empty one.
+
+    `configured` names the S3 account of files that were shipped (default: the process's settings).
 
     Raises:
-        SourceUnavailableError: the files kept vanishing while they were read.
+        SourceUnavailableError: the files kept vanishing while they were read, or S3 did not answer.
     """
     import duckdb
 
@@ -107,10 +113,16 @@ def open_log(spec: ModelSpec, folder: Path, since: datetime, until: datetime) ->
         connection.execute("SET TimeZone = 'UTC'")
         try:
             relation = predictions_relation(
-                connection, folder, spec.features.numeric, spec.features.categorical, since=since, until=until
+                connection,
+                folder,
+                spec.features.numeric,
+                spec.features.categorical,
+                since=since,
+                until=until,
+                remote=remote_of(configured or settings()),
             )
             relation.create("log")
-        except duckdb.IOException as problem:
+        except (duckdb.Error, OSError) as problem:
             raise SourceUnavailableError(f"prediction log {folder} of {spec.name}: {problem}") from problem
         yield PredictionLog(connection, spec)
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ import pytest
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.loading import load_model
-from include.lifecycle.monitoring import compaction
 from include.lifecycle.monitoring.compaction import CompactionResult, compact_predictions
 from include.lifecycle.runtime import Runtime, build_runtime
 from include.lifecycle.spec import ModelSpec
-from include.serving.log_schema import ARMS, predictions_relation, read_manifest
+from include.serving.log_manifest import read_manifest
+from include.serving.log_schema import ARMS, predictions_relation
 from include.settings import load_settings
 from tests.unit.serving.test_log_schema import START, line, segment
 
@@ -92,44 +91,6 @@ def test_the_relation_spans_parquet_and_segments(runtime: Runtime, spec: ModelSp
     assert sorted(table["feature_distance"]) == [2, 2, 3, 4, 7]
 
 
-STEPS = ("_features", "_extent", "write_parquet", "write_whole")
-
-
-class KilledError(Exception):
-    pass
-
-
-@pytest.fixture(params=[(step, when) for step in STEPS for when in ("before", "after")])
-def kill(request: pytest.FixtureRequest) -> Iterator[pytest.MonkeyPatch]:
-    """Ends compaction before or after one of its steps."""
-    step, when = request.param
-    original = getattr(compaction, step)
-
-    def killed(*arguments: Any) -> Any:
-        if when == "after":
-            original(*arguments)
-        raise KilledError(step)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compaction, step, killed)
-        yield patch
-
-
-def test_a_kill_at_any_step_doubles_and_loses_nothing(
-    runtime: Runtime, spec: ModelSpec, folder: Path, written: list[str], kill: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(KilledError):
-        compact_predictions(runtime, spec, now=NOW)
-    assert requests(folder) == written
-    assert count_rows(folder) == 5
-    kill.undo()
-    compact_predictions(runtime, spec, now=NOW)
-    assert requests(folder) == written
-    assert count_rows(folder) == 5
-    assert list((folder / "segments").iterdir()) == []
-    assert {path.name for path in (folder / "parquet").glob("*.parquet*")} == {file.name for file in read_manifest(folder)}
-
-
 def test_a_kill_while_segments_are_removed(runtime: Runtime, spec: ModelSpec, folder: Path, written: list[str]) -> None:
     content = (folder / "segments" / "3-1-2.jsonl").read_text()
     compact_predictions(runtime, spec, now=NOW)
@@ -148,15 +109,6 @@ def test_an_open_segment_is_taken_when_its_writer_is_gone(runtime: Runtime, spec
         assert compact_predictions(runtime, spec, now=NOW) == CompactionResult(segments=1, rows=1, files=1)
         assert requests(folder) == ["r1", "r3"]
     assert compact_predictions(runtime, spec, now=NOW).rows == 1
-
-
-def test_old_files_go(runtime: Runtime, spec: ModelSpec, folder: Path, written: list[str]) -> None:
-    compact_predictions(runtime, spec, now=NOW)
-    keep = spec.prediction_log.keep
-    assert compact_predictions(runtime, spec, now=START + timedelta(minutes=4) + keep).expired_files == 0
-    assert compact_predictions(runtime, spec, now=START + timedelta(minutes=5) + keep).expired_files == 1
-    assert requests(folder) == []
-    assert list((folder / "parquet").glob("*.parquet")) == []
 
 
 def test_segments_without_a_good_line_go_too(runtime: Runtime, spec: ModelSpec, folder: Path) -> None:

@@ -9,13 +9,12 @@ import duckdb
 import pandas as pd
 import pytest
 
+from include.serving.log_manifest import CompactedFile, Manifest
 from include.serving.log_schema import (
-    CompactedFile,
     feature_column,
     feature_types,
     json_columns,
     live_segments,
-    manifest_text,
     predictions_relation,
 )
 
@@ -115,7 +114,7 @@ def test_segments_that_the_manifest_names_are_skipped(tmp_path: Path) -> None:
     segment(tmp_path, "3-2-1.jsonl", line(2))
     compacted = [CompactedFile("a.parquet", ["3-1-1.jsonl"], 0, None, None)]
     assert [path.name for path in live_segments(tmp_path, compacted)] == ["3-2-1.jsonl"]
-    (tmp_path / "manifest.json").write_text(manifest_text(compacted))
+    (tmp_path / "manifest.json").write_text(Manifest(compacted).text())
     assert read(tmp_path)["request_id"].tolist() == ["r2"]
 
 
