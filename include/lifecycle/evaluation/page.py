@@ -7,7 +7,7 @@ from html import escape
 
 from include.lifecycle.verdicts import Verdict
 
-_STYLE = """body{font:14px/1.5 sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#24292f}
+STYLE = """body{font:14px/1.5 sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem;color:#24292f}
 table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #d0d7de;padding:.25rem .6rem;text-align:left}
 td.n{text-align:right;font-variant-numeric:tabular-nums}.pass{color:#1a7f37}.fail{color:#cf222e;font-weight:bold}
 .inconclusive{color:#9a6700}.off{color:#6e7781}.charts{display:flex;flex-wrap:wrap;gap:1rem}"""
@@ -28,7 +28,7 @@ def html_page(
     )
     judged += "".join(_row(name, "off", why, None) for name, why in silent.items())
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style></head>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style></head>'
         f"<body><h1>{escape(title)}</h1><p><b>{escape(decision)}</b></p>"
         f"<ul>{''.join(f'<li>{escape(fact)}</li>' for fact in facts)}</ul>"
         f"<h2>Gates</h2><table><tr><th>Gate</th><th>Verdict</th><th>Why</th></tr>{judged}</table>"

@@ -36,6 +36,7 @@ def usual_hands(rt: Runtime) -> Hands:
     from include.lifecycle.registry.artefacts import materialise_version
     from include.lifecycle.registry.client import PREVIOUS, alias_version, champion_version
     from include.lifecycle.registry.promotion import demote, foreign_aliases, promote, withdraw
+    from include.lifecycle.rollout.experiment import experiment_of
     from include.lifecycle.rollout.performance import performance_of
     from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 
@@ -49,4 +50,5 @@ def usual_hands(rt: Runtime) -> Hands:
         foreign_aliases=foreign_aliases,
         materialise=materialise_version,
         performance=performance_of,
+        experiment=experiment_of,
     )
