@@ -16,7 +16,6 @@ DEFAULT_ONLY: Final = "DEFAULT_ONLY"
 
 # Key (with * for any name or list item) -> the values that work now; DEFAULT_ONLY: only the value in _defaults.yaml.
 AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
-    "risk": ("low", "medium"),
     "serving": ("online",),
     "data.sample_by": ("key",),
     "rollout.strategy": ("canary", "direct"),

@@ -32,4 +32,4 @@ def _committee_is_named(view: View) -> Found:
         )
 
 
-RULES: tuple[Rule, ...] = (_nobody_twice, _quorum_can_be_met)
+RULES: tuple[Rule, ...] = (_nobody_twice, _quorum_can_be_met, _committee_is_named)

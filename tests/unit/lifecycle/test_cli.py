@@ -34,11 +34,11 @@ def test_lint_is_silent_about_nothing(project, capsys):
 
 def test_lint_tells_every_model_and_exits_1(project, capsys):
     project.write("name: [", name="broken")
-    project.write(f"{CHURN}risk: high\n")
+    project.write(f"{CHURN}serving: batch\n")
     assert main(["lint"], settings=project.settings) == 1
     told = capsys.readouterr().err
     assert "include/models/broken.yaml:2:1: not valid YAML" in told
-    assert "include/models/churn.yaml:9:7: risk: 'high' is not available yet; allowed now: low, medium" in told
+    assert "include/models/churn.yaml:9:10: serving: 'batch' is not available yet; allowed now: online" in told
     assert main(["lint", "chrun"], settings=project.settings) == 1
     assert "did you mean 'churn'?" in capsys.readouterr().err
 
@@ -142,7 +142,7 @@ def test_schema_is_valid_and_accepts_what_loads(project):
     files = [project.model_file, *(PROJECT_ROOT / "include" / "models" / f"{name}.yaml" for name in load_all())]
     for file in files:
         jsonschema.validate(yaml.safe_load(file.read_text()), schema)
-    for wrong in ("risk: high", "rollout: {bake: 5}", "training: {seeds: 1}", "columns: {age: {pii: mask}}"):
+    for wrong in ("serving: batch", "rollout: {bake: 5}", "training: {seeds: 1}", "columns: {age: {pii: mask}}"):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(yaml.safe_load(f"{CHURN}{wrong}\n"), schema)
 

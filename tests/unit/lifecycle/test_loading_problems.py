@@ -63,7 +63,6 @@ def test_the_head_line_names_model_and_count(project):
 
 NOT_YET = [
     ("serving: batch", "serving: 'batch' is not available yet; allowed now: online"),
-    ("risk: high", "risk: 'high' is not available yet; allowed now: low, medium"),
     ("alerts: {owner: x}", "alerts.owner: 'x' is not available yet; allowed now: null (the default)"),
     ("rollout: {strategy: ab_test}", "rollout.strategy: 'ab_test' is not available yet; allowed now: canary, direct"),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
