@@ -180,6 +180,8 @@ class PlannedRollout(StageResult):
     champion: int | None = None
     strategy: str | None = None
     reason: str
+    refused: bool = False  # there is a candidate, but its plan could not end in time
+    estimate: list[str] = []  # how long it will take and what it can see, in sentences
 
 
 class ServingCheck(StageResult):

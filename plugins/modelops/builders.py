@@ -89,7 +89,8 @@ def train_dag(spec: ModelSpec) -> DAG:
 
 def deploy_dag(spec: ModelSpec) -> DAG:
     """The rollout of one model's newest candidate."""
-    with DAG(f"deploy__{spec.name}", schedule=[candidate(spec.name)], **_common(spec, "deployment")) as dag:
+    wakes, common = [candidate(spec.name)], _common(spec, "deployment")
+    with DAG(f"deploy__{spec.name}", schedule=wakes, params=_deploy_form(spec), **common) as dag:
         planned = PlanRolloutOperator(task_id="plan_rollout", model=spec.name).output
         check = CheckServingOperator(task_id="check_serving", model=spec.name, planned=planned)
         ask, confirm = _approval(spec, planned)
@@ -100,6 +101,41 @@ def deploy_dag(spec: ModelSpec) -> DAG:
         check >> ask
         confirm >> roll_out >> conclude
     return dag
+
+
+def _deploy_form(spec: ModelSpec) -> dict[str, Any]:
+    """What a run by hand may give in place of the YAML's steps; a run that an event woke leaves all empty."""
+    words = ", ".join(f"{step.percent} %" for step in spec.rollout.steps)
+    usual: dict[str, Any] = {"section": "Canary steps of this run"}
+    return {
+        "initial_traffic": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=99,
+            title="First share in percent",
+            description=f"Empty: as the YAML says ({words}). Recorded with your name.",
+            **usual,
+        ),
+        "increment": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            maximum=99,
+            title="Added at each step, in percent",
+            description="Up to all traffic. Empty, with a first share given: that one step only.",
+            **usual,
+        ),
+        "interval_minutes": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            maximum=10_080,
+            title="Minutes that each step lasts at least",
+            description="Empty: as the YAML's first step.",
+            **usual,
+        ),
+    }
 
 
 def _approval(spec: ModelSpec, planned: Any) -> tuple[Any, Any]:

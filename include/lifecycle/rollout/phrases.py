@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from include.lifecycle.rollout.states import Stage
+if TYPE_CHECKING:
+    from include.lifecycle.rollout.states import Stage
 
 
 def rough(value: timedelta) -> str:

@@ -5,6 +5,7 @@ First stage of a deploy Dag. One open rollout per model; a version without a cha
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
@@ -12,44 +13,69 @@ from sqlalchemy import Connection, RowMapping, select
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout
-from include.lifecycle.rollout.effects import Hands, usual_hands
+from include.lifecycle.rollout.by_hand import ByHand
+from include.lifecycle.rollout.estimate import describe
 from include.lifecycle.rollout.freezing import frozen_reason
+from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
+from include.lifecycle.rollout.plans import in_short, make_plan
+from include.lifecycle.rollout.recent_traffic import RecentTraffic, recent_traffic
 from include.lifecycle.rollout.recheck import is_stale, recheck_candidates
 from include.lifecycle.rollout.rollback_notes import under_way
-from include.lifecycle.rollout.states import Plan, Status, Strategy
-from include.lifecycle.rollout.strategies import stages_of
+from include.lifecycle.rollout.states import Plan, Status
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates, rollouts, training_requests
+from include.lifecycle.verdicts import Outcome
 
 
-def plan_rollout(spec: ModelSpec, rt: Runtime, run: RunContext, *, hands: Hands | None = None) -> PlannedRollout:
+def plan_rollout(
+    spec: ModelSpec, rt: Runtime, run: RunContext, *, by_hand: ByHand | None = None, hands: Hands | None = None
+) -> PlannedRollout:
     """Claim the newest open candidate for this run; older open ones are superseded. The same run again gets the same rollout.
 
     A candidate that was judged against another champion is judged again first (recheck.py).
-    `rollout_id` is None, with the reason, when there is no candidate or another rollout is open (the candidate then stays open).
+    `by_hand`: a canary's steps that a person gave to this run. `rollout_id` is None, with the reason, when there is no candidate
+    or another rollout is open (the candidate then stays open), or the plan is refused: it cannot end in time at the model's
+    traffic, and the candidate is held until somebody changes the YAML and releases it.
     Raises SourceUnavailableError when MLflow or the database does not answer.
     """
     used = hands or usual_hands(rt)
     recheck_candidates(spec, rt, run, used)
+    traffic = traffic_of(spec, rt, used.champion_of(rt, spec.name))
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         champion = used.champion_of(rt, spec.name)  # under the lock: whoever moves the alias holds it too
         mine = (rollouts.c.model == spec.name) & (rollouts.c.run_id == run.run_id)
         if (row := connection.execute(select(rollouts).where(mine)).mappings().first()) is not None:
             return _planned(row)
-        if (other := open_rollout(connection, spec.name)) is not None:
-            return PlannedRollout(rollout_id=None, model=spec.name, reason=f"rollout {other['id']} is open ({other['state']})")
-        if reason := frozen_reason(connection, spec.name) or under_way(connection, spec.name):
+        if reason := _not_now(connection, spec.name, champion):
             return PlannedRollout(rollout_id=None, model=spec.name, reason=reason)
-        if (newest := _newest(connection, spec.name)) is not None and is_stale(newest, champion):
-            told = f"the champion became version {champion} while version {newest['version']} was judged; it stays open"
-            return PlannedRollout(rollout_id=None, model=spec.name, reason=told)
         candidate = _claim_newest(connection, rt, spec.name, champion)
         if candidate is None:
             return PlannedRollout(rollout_id=None, model=spec.name, reason="no candidate waits")
-        return _open(connection, spec, rt, run, candidate, champion)
+        asked_by = _requesters(connection, spec.name, candidate["run_id"])
+        plan = make_plan(spec, candidate["version"], champion, traffic, requesters=asked_by, by_hand=by_hand)
+        if plan.estimate is not None and plan.estimate.problem:
+            return _refuse(connection, rt, run, candidate, plan)
+        return _open(connection, rt, run, candidate, plan, by_hand)
+
+
+def traffic_of(spec: ModelSpec, rt: Runtime, champion: int | None) -> RecentTraffic:
+    """The model's live requests of the last day, from the gateway's access log."""
+    give_up_after = spec.rollout.give_up_after
+    return recent_traffic(rt.settings.gateway_log, spec.name, champion, give_up_after=give_up_after, now=time.time())
+
+
+def _not_now(connection: Connection, model: str, champion: int | None) -> str:
+    """Why no rollout may be planned now; the candidate then stays open."""
+    if (other := open_rollout(connection, model)) is not None:
+        return f"rollout {other['id']} is open ({other['state']})"
+    if reason := frozen_reason(connection, model) or under_way(connection, model):
+        return reason
+    if (newest := _newest(connection, model)) is not None and is_stale(newest, champion):
+        return f"the champion became version {champion} while version {newest['version']} was judged; it stays open"
+    return ""
 
 
 def _newest(connection: Connection, model: str) -> RowMapping | None:
@@ -77,16 +103,40 @@ def _claim_newest(connection: Connection, rt: Runtime, model: str, champion: int
     return newest
 
 
+def _refuse(connection: Connection, rt: Runtime, run: RunContext, candidate: RowMapping, plan: Plan) -> PlannedRollout:
+    """The plan is refused, not the version: its candidate is held, with the numbers and what may be changed."""
+    problem = plan.estimate.problem if plan.estimate else ""
+    way_out = "raise rollout.give_up_after, ask for fewer requests or give the stage more of the traffic"
+    reason = f"the plan for version {plan.version} is refused: {problem}; {way_out}, then `cli release`"
+    values = {"state": "held", "evidence": candidate["evidence"] | {"reason": reason}}
+    connection.execute(candidates.update().where(candidates.c.id == candidate["id"]).values(values))
+    entry = Entry(
+        model=plan.model,
+        kind="rollout",
+        act="refuse plan",
+        reason=reason,
+        actor=run.actor,
+        verdict=Outcome.FAIL,
+        version_before=plan.champion,
+        version_after=plan.version,
+        spec_hash=plan.spec_hash,
+        run_id=run.run_id,
+        idempotency_key=f"plan:{candidate['id']}:{run.run_id}",
+        evidence={"plan": plan.model_dump(mode="json")},
+    )
+    rt.ledger.write(entry, connection)
+    return PlannedRollout(rollout_id=None, model=plan.model, version=plan.version, reason=reason, refused=True)
+
+
 def _open(
-    connection: Connection, spec: ModelSpec, rt: Runtime, run: RunContext, candidate: RowMapping, champion: int | None
+    connection: Connection, rt: Runtime, run: RunContext, candidate: RowMapping, plan: Plan, by_hand: ByHand | None
 ) -> PlannedRollout:
-    plan = _plan_of(spec, candidate["version"], champion, _requesters(connection, spec.name, candidate["run_id"]))
-    reason = _told(plan)
+    reason = in_short(plan) + (f"; {by_hand.told}" if by_hand else "")
     values: dict[str, Any] = {
-        "model": spec.name,
+        "model": plan.model,
         "candidate_id": candidate["id"],
         "version": plan.version,
-        "champion": champion,
+        "champion": plan.champion,
         "strategy": plan.strategy,
         "reason": reason,
         "plan": plan.model_dump(mode="json"),
@@ -96,42 +146,25 @@ def _open(
     }
     row = connection.execute(rollouts.insert().values(values).returning(*rollouts.c)).mappings().one()
     entry = Entry(
-        model=spec.name,
+        model=plan.model,
         kind="rollout",
         act="plan rollout",
         reason=reason,
         actor=run.actor,
-        version_before=champion,
+        version_before=plan.champion,
         version_after=plan.version,
         spec_hash=plan.spec_hash,
         run_id=run.run_id,
         idempotency_key=f"rollout:{row['id']}:plan",
-        evidence={"plan": values["plan"], "candidate": candidate["evidence"]},
+        evidence={
+            "plan": values["plan"],
+            "candidate": candidate["evidence"],
+            "estimate": [] if plan.estimate is None else describe(plan.estimate),
+            "by_hand": by_hand.model_dump(mode="json") if by_hand else None,
+        },
     )
     rt.ledger.write(entry, connection)
     return _planned(row)
-
-
-def _plan_of(spec: ModelSpec, version: int, champion: int | None, requesters: list[str]) -> Plan:
-    rules = spec.rollout
-    strategy: Strategy = "direct" if champion is None else rules.strategy
-    own = {
-        "model": spec.name,
-        "version": version,
-        "champion": champion,
-        "strategy": strategy,
-        "stages": stages_of(strategy, rules, spec.server.replicas),
-        "replicas": spec.server.replicas,
-        "shadow": rules.shadow if strategy == "shadow" else None,
-        "ab_test": rules.ab_test if strategy in ("ab_test", "aa_test") else None,
-        "approval_timeout": spec.approval.expires,
-        "metric": spec.objective.metric,
-        "objective": spec.objective,
-        "risk": spec.risk,
-        "requested_by": requesters,
-        "spec_hash": spec.digest,
-    }
-    return Plan.model_validate({name: getattr(rules, name) for name in Plan.model_fields if hasattr(rules, name)} | own)
 
 
 def _requesters(connection: Connection, model: str, run_id: str | None) -> list[str]:
@@ -141,15 +174,8 @@ def _requesters(connection: Connection, model: str, run_id: str | None) -> list[
     return list(dict.fromkeys(connection.execute(query).scalars()))
 
 
-def _told(plan: Plan) -> str:
-    if not plan.stages:
-        before = "no champion before it" if plan.champion is None else f"champion is version {plan.champion}"
-        return f"version {plan.version} gets all traffic at once ({before})"
-    shares = " > ".join(f"{one.mirror} % copied" if one.kind == "mirror" else f"{one.percent} %" for one in plan.stages)
-    return f"version {plan.version} against champion {plan.champion} ({plan.strategy}): {shares} > 100 %"
-
-
 def _planned(row: RowMapping) -> PlannedRollout:
+    plan = Plan.model_validate(row["plan"])
     return PlannedRollout(
         rollout_id=row["id"],
         model=row["model"],
@@ -157,4 +183,5 @@ def _planned(row: RowMapping) -> PlannedRollout:
         champion=row["champion"],
         strategy=row["strategy"],
         reason=row["reason"],
+        estimate=[] if plan.estimate is None else describe(plan.estimate),
     )

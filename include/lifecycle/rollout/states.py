@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from include.lifecycle.rollout.estimate import Estimate
 from include.lifecycle.rollout.evidence import Command, Cursor, ExperimentEvidence, Measurement, PairEvidence, PerformanceEvidence
 from include.lifecycle.rollout.evidence import Plain as _Plain
 from include.lifecycle.sections.rollout_strategies import AbTestSection, ShadowSection
@@ -115,6 +116,7 @@ class Plan(_Plain):
     risk: Literal["low", "medium", "high"] = "medium"
     requested_by: list[str] = Field(default_factory=list)
     spec_hash: str = ""
+    estimate: Estimate | None = None
 
     @model_validator(mode="before")
     @classmethod

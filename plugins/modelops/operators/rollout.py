@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 from airflow.sdk.definitions.context import Context
@@ -18,15 +17,25 @@ from modelops.operators.base import LifecycleOperator, plain
 
 
 class PlanRolloutOperator(LifecycleOperator):
-    """Open a rollout for the newest candidate; skip the run when there is none or another rollout is open."""
+    """Open a rollout for the newest candidate; skip the run when there is none or another rollout is open.
+
+    A plan that cannot end in time at the model's traffic fails the run. Its estimate stands in the task's log.
+    """
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> PlannedRollout:
         """Claim the candidate and write the rollout's row."""
+        from include.lifecycle.rollout.by_hand import read_by_hand
         from include.lifecycle.rollout.planning import plan_rollout
 
-        planned = plan_rollout(spec, rt, run)
+        dag_run: Any = context["dag_run"]
+        by = getattr(dag_run, "triggering_user_name", None) or "airflow"
+        planned = plan_rollout(spec, rt, run, by_hand=read_by_hand(dict(context["params"]), by))
+        if planned.refused:
+            raise AirflowFailException(planned.reason)
         if planned.rollout_id is None:
             raise AirflowSkipException(planned.reason)
+        for line in planned.estimate:
+            self.log.info(line)
         return planned
 
 
@@ -70,12 +79,8 @@ class RollOutVersionOperator(LifecycleOperator):
         planned = PlannedRollout.model_validate(self.planned)
         if planned.rollout_id is None:
             raise AirflowSkipException(planned.reason)
-        trigger = RolloutTrigger(rollout_id=planned.rollout_id, poll=self.poll)
-        self.defer(
-            trigger=trigger,
-            method_name="execute_complete",
-            timeout=spec.rollout.give_up_after * 2 + spec.rollout.bake + timedelta(hours=1),
-        )
+        # No timeout: the state machine gives up by itself, and a person may pause for as long as need be.
+        self.defer(trigger=RolloutTrigger(rollout_id=planned.rollout_id, poll=self.poll), method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return how the rollout ended."""
@@ -83,7 +88,7 @@ class RollOutVersionOperator(LifecycleOperator):
 
 
 class ConcludeRolloutOperator(LifecycleOperator):
-    """Succeed when the version was promoted, and wake `retire`; fail with the reason when it was not.
+    """Succeed when the version was promoted, and wake `retire`, or when an A/A test was concluded; else fail with the reason.
 
     :param outcome: Result of `roll_out`. (templated)
     """
@@ -97,6 +102,8 @@ class ConcludeRolloutOperator(LifecycleOperator):
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> RolloutOutcome:
         """A rollout that went back is a red run: somebody should look."""
         outcome = RolloutOutcome.model_validate(self.outcome)
+        if outcome.state == "concluded":
+            return outcome
         if outcome.state != "promoted":
             raise AirflowFailException(f"version {outcome.version} of {outcome.model} ended {outcome.state}: {outcome.reason}")
         wake(context["outlet_events"], [promotions()])
