@@ -17,6 +17,7 @@ from urllib.request import urlopen
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.rollout.targets.port_probe import is_free
 from include.lifecycle.rollout.targets.programs import Declared, ServerProgram, declared_programs, program_text
+from include.lifecycle.rollout.targets.server_options import server_options
 from include.lifecycle.rollout.targets.supervisor import ALIVE, RUNNING, Supervisor
 from include.serving.version_folder import SERVING, read_spec
 from include.settings import Settings
@@ -83,7 +84,7 @@ class ServerProcesses:
             return before.port
         # its own port again, unless a stranger took it while the program was down
         port = before.port if before is not None and (alive or is_free(before.port)) else self._free_port()
-        command = self._command(Declared(port, digest, str(folder)), log_dir)
+        command = [*self._command(Declared(port, digest, str(folder)), log_dir), *server_options(self.settings, program.model)]
         self.supervisor.add(name, program_text(name, self.settings, command, stop_seconds=STOP_SECONDS))
         return port
 
