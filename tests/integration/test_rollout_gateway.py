@@ -11,7 +11,7 @@ import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
 from include.lifecycle.database import transaction
-from include.lifecycle.errors import GateFailedError, GatewayRejectedError, LifecycleError, SourceUnavailableError
+from include.lifecycle.errors import GatewayRejectedError, SourceUnavailableError
 from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
 from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version, wait_for
 
@@ -77,31 +77,6 @@ def test_ensure_server_is_idempotent_and_follows_the_digest(place, stack):
     folder, _ = tiny_version(rt, "churn", 1)
     assert target.ensure_server("churn", 1, folder, "f" * 64, rt.storage.predictions("churn")) == first.ports
     assert pid_of(stack, 1) != pid
-
-
-def test_a_server_that_cannot_start_says_why(place):
-    rt, target = place
-    folder = rt.storage.served("churn", 5)
-    folder.mkdir(parents=True)
-    with pytest.raises(GateFailedError, match=r"server-churn-5 is not ready .*behaviour.json"):
-        target.ensure_server("churn", 5, folder, "0" * 64, rt.storage.predictions("churn"))
-    target.supervisor.remove("server-churn-5")
-
-
-def test_a_server_with_traffic_is_not_stopped(place):
-    rt, target = place
-    servers = {1: serve(rt, target, 1)}
-    target.apply(traffic({1: 100}, servers, 1))
-    with pytest.raises(LifecycleError, match="still has 100 % of the traffic"):
-        target.stop_server("churn", 1)
-
-
-def test_stopping_twice_and_stopping_nothing(place):
-    rt, target = place
-    serve(rt, target, 3)
-    for _ in range(2):
-        target.stop_server("churn", 3)
-    assert target.servers("churn") == {}
 
 
 def test_sick_server_is_refused_and_old_traffic_stays(place):

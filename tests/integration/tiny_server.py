@@ -1,6 +1,7 @@
 """A model server with the real one's arguments; its folder says how it behaves.
 
-`{"fail": share, "delay_ms": n, "sick_after": seconds}`
+`{"fail": share, "delay_ms": n, "hang": true, "sick_after": seconds, "refuse_after": seconds, "record": true}`; recorded requests
+stand in `seen-<port>.jsonl` beside the behaviour.
 """
 
 from __future__ import annotations
@@ -13,20 +14,24 @@ import time
 from pathlib import Path
 
 STARTED = time.monotonic()
+TOLD = ("x-request-id", "x-modelops-assigned", "x-modelops-arm", "x-modelops-unit", "host")
 
 
-async def _answer(reader, writer, behaviour):
+async def _answer(reader, writer, behaviour, seen):
     while True:
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
         except (asyncio.IncompleteReadError, ConnectionResetError):
             writer.close()
             return
-        length = next((int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")), 0)
-        await reader.readexactly(length)
+        lines = [line.partition(":") for line in head.split("\r\n")[1:]]
+        headers = {name.strip().lower(): value.strip() for name, _, value in lines if name}
+        await reader.readexactly(int(headers.get("content-length", 0)))
         health = " /v2/health/" in head
         if not health:
-            await asyncio.sleep(behaviour.get("delay_ms", 0) / 1000)
+            if seen is not None:
+                seen.write(json.dumps({name: headers.get(name) for name in TOLD}) + "\n")
+            await asyncio.sleep(3600 if behaviour.get("hang") else behaviour.get("delay_ms", 0) / 1000)
         sick = time.monotonic() - STARTED > behaviour.get("sick_after", float("inf"))
         failed = sick if health else random.random() < behaviour.get("fail", 0)
         body = json.dumps({"version": behaviour["version"]}).encode()
@@ -37,16 +42,26 @@ async def _answer(reader, writer, behaviour):
         await writer.drain()
 
 
-async def _serve(port, behaviour):
-    server = await asyncio.start_server(lambda reader, writer: _answer(reader, writer, behaviour), "127.0.0.1", port)
-    await server.serve_forever()
+async def _serve(port, behaviour, seen):
+    writers = set()
+
+    def accept(reader, writer):
+        writers.add(writer)
+        return _answer(reader, writer, behaviour, seen)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", port)
+    await asyncio.sleep(behaviour.get("refuse_after", 10**6))
+    server.close()
+    for writer in writers:
+        writer.close()
+    await asyncio.sleep(10**6)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--directory", type=Path)
-    for name in ("--digest", "--log-dir"):
-        parser.add_argument(name)
     parser.add_argument("--port", type=int)
-    options = parser.parse_args()
-    asyncio.run(_serve(options.port, json.loads((options.directory / "behaviour.json").read_text())))
+    options = parser.parse_known_args()[0]
+    told = json.loads((options.directory / "behaviour.json").read_text())
+    kept = (options.directory / f"seen-{options.port}.jsonl").open("a", buffering=1) if told.get("record") else None
+    asyncio.run(_serve(options.port, told, kept))

@@ -79,7 +79,7 @@ def program_text(name: str, settings: Settings, command: list[str], *, stop_seco
         "autorestart": "unexpected",
         "exitcodes": "0,3,4",
         "startsecs": "1",
-        "startretries": "5",
+        "startretries": "3",
         "stopwaitsecs": f"{stop_seconds:.0f}",
         "redirect_stderr": "true",
         "stdout_logfile": str(settings.server_log_dir / f"{name}.log"),
