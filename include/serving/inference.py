@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Wire(Protocol):
     """How one protocol's bodies are read and written."""
 
-    def parse(self, body: bytes, content_type: str) -> InferenceRequest:
+    def parse(self, body: bytes, headers: Headers) -> InferenceRequest:
         """The checked request; RequestRefusedError names what is wrong."""
         ...
 
@@ -74,8 +74,7 @@ class Inference:
 
     async def _answer(self, wire: Wire, scope: Scope, body: bytes, begun: float) -> Reply:
         headers = scope["headers"]
-        kind = next((value for name, value in headers if name == b"content-type"), b"")
-        request = wire.parse(body, kind.decode("latin-1"))
+        request = wire.parse(body, headers)
         found, columns = await self._predict(request)
         told = identify(headers, request.id)
         unknown = self._schema.unknown_categories(request.columns)

@@ -30,8 +30,9 @@ class Invocations:
         self._schema = schema
         self._order = list(schema.features)
 
-    def parse(self, body: bytes, content_type: str) -> InferenceRequest:
+    def parse(self, body: bytes, headers: Headers) -> InferenceRequest:
         """The checked request: JSON, or `text/csv` with a header line. 415 for another content type or charset."""
+        content_type = next((value.decode("latin-1") for name, value in headers if name == b"content-type"), "")
         kind, _, parameters = (part.strip().lower() for part in content_type.partition(";"))
         if parameters and parameters.replace(" ", "") not in ("charset=utf-8", 'charset="utf-8"'):
             raise RequestRefusedError(415, f"content type {content_type!r}; allowed: charset=utf-8")

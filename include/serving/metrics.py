@@ -34,6 +34,9 @@ class BatchHistogram(Histogram):
 
     def observe_all(self, values: Sequence[float]) -> None:
         """Count each value in its bucket."""
+        if len(values) == 1:
+            self.observe(values[0])
+            return
         self._sum.inc(sum(values))
         for bucket, count in Tally(bisect_left(self._upper_bounds, value) for value in values).items():
             self._buckets[bucket].inc(count)

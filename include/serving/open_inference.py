@@ -26,7 +26,7 @@ class OpenInference:
         self._schema = schema
         self._named = {"model_name": spec.model, "model_version": str(spec.version)}
 
-    def parse(self, body: bytes, content_type: str) -> InferenceRequest:
+    def parse(self, body: bytes, headers: Headers) -> InferenceRequest:
         """The checked request; whatever the content type says, it is JSON."""
         return self._schema.parse(body)
 

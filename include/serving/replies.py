@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from secrets import token_hex
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import orjson
 
@@ -60,7 +60,7 @@ def identify(headers: Iterable[tuple[bytes, bytes]], body_id: str | None = None)
         elif name == _UNIT_HEADER and value:
             unit = unit_of(value.decode("latin-1"))
     usable = (text for text in (given, body_id) if text and len(text) <= _MAX_ID and text.isascii() and text.isprintable())
-    return Identity(next(usable, None) or uuid4().hex, assigned, arm, unit)
+    return Identity(next(usable, None) or token_hex(16), assigned, arm, unit)
 
 
 def error(status: int, message: str, headers: Headers) -> Reply:
@@ -74,9 +74,6 @@ class ClientGoneError(Exception):
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """The whole request body; 413 as soon as it is, or says that it will be, longer than `limit` bytes."""
-    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if told.isdigit() and int(told) > limit:
-        raise _too_large(limit)
     parts: list[bytes] = []
     size = 0
     while True:
@@ -85,13 +82,15 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise ClientGoneError
         part = message.get("body", b"")
         size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
+        if size > limit or (message.get("more_body") and _told_size(scope) > limit):
+            # the connection is closed: what the client still sends would be read only to be thrown away
+            close = ((b"connection", b"close"),)
+            raise RequestRefusedError(413, f"the request body is larger than the limit of {limit} bytes", close)
         if not message.get("more_body"):
-            return b"".join(parts)
+            return b"".join((*parts, part)) if parts else bytes(part)
+        parts.append(part)
 
 
-def _too_large(limit: int) -> RequestRefusedError:
-    # the connection is closed: what the client still sends would be read only to be thrown away
-    return RequestRefusedError(413, f"the request body is larger than the limit of {limit} bytes", ((b"connection", b"close"),))
+def _told_size(scope: Scope) -> int:
+    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(told) if told.isdigit() else 0
