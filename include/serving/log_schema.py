@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
@@ -133,13 +134,30 @@ def predictions_relation(
     by its Python name in `connection.sql`. Raises duckdb.IOException when files vanish again and again, OSError when S3 does not
     answer, ValueError when files lie on S3 and there is no `remote`.
     """
+    bounds = _bounds({"event_time >=": since, "event_time <": until}, arms)
+    found = _Files(folder, partial(_overlaps, since=since, until=until), remote)
+    return _relation(connection, found, feature_types(numeric, categorical), bounds)
+
+
+def logged_relation(
+    connection: duckdb.DuckDBPyConnection, folder: Path, since: datetime, *, remote: Remote | None = None
+) -> duckdb.DuckDBPyRelation:
+    """What served a client since a moment of the servers' wall clock, whenever its events were; without features.
+
+    Else as `predictions_relation`: what is older is left out before rows are told apart, so a long log costs little.
+    """
+    bounds = _bounds({"logged_at >=": since}, SERVED)
+    return _relation(connection, _Files(folder, lambda _: True, remote), {}, bounds)
+
+
+def _relation(
+    connection: duckdb.DuckDBPyConnection, found: _Files, features: dict[str, str], bounds: str
+) -> duckdb.DuckDBPyRelation:
     import duckdb
 
-    features = feature_types(numeric, categorical)
-    bounds = _bounds(since, until, arms)
     for attempt in range(_READ_ATTEMPTS):
-        compacted = read_manifest(folder)
-        segments = read_segments_sql(live_segments(folder, compacted), features)
+        compacted = read_manifest(found.folder)
+        segments = read_segments_sql(live_segments(found.folder, compacted), features)
         table = f"log_segments_{uuid4().hex}"
         try:
             flat = _flat(segments, list(features), features, bounds, _LATER)
@@ -148,17 +166,16 @@ def predictions_relation(
         except duckdb.IOException:  # a segment was rotated or compacted between listing and reading: list again
             if attempt == _READ_ATTEMPTS - 1:
                 raise
-    within = [file for file in compacted if file.rows and _overlaps(file, since, until)]
-    parts = [f"SELECT * FROM {table}", *_compacted_parts(connection, _Files(folder, within, remote), features, bounds)]  # noqa: S608
+    within = [file for file in compacted if file.rows and found.wanted(file)]
+    parts = [f"SELECT * FROM {table}", *_compacted_parts(connection, found, within, features, bounds)]  # noqa: S608
     key = "request_id, row, model_version, arm"
     once = f"SELECT DISTINCT ON ({key}) * FROM everything ORDER BY {key}, logged_at"  # noqa: S608 - constants
     return connection.sql(f"WITH everything AS ({' UNION ALL '.join(parts)}) {once}")
 
 
-def _bounds(since: datetime | None, until: datetime | None, arms: Sequence[str]) -> str:
-    clauses = [
-        f"event_time {sign} TIMESTAMPTZ {literal(_utc(at))}" for sign, at in ((">=", since), ("<", until)) if at is not None
-    ]
+def _bounds(times: dict[str, datetime | None], arms: Sequence[str]) -> str:
+    """The condition on times ("column sign" -> limit), traffic and arms."""
+    clauses = [f"{compared} TIMESTAMPTZ {literal(_utc(at))}" for compared, at in times.items() if at is not None]
     traffic = f"(assigned_version IS NOT NULL OR NOT starts_with(request_id, {literal(PROBE_PREFIX)}))"
     told = ", ".join(literal(arm) for arm in arms)
     return " AND ".join([*clauses, traffic, f"coalesce(arm, {literal(LIVE)}) IN ({told})"])
@@ -184,17 +201,23 @@ def _flat(source: str, present: Sequence[str], features: dict[str, str], bounds:
 
 
 class _Files(NamedTuple):
-    """Compacted files to read, of one log folder."""
+    """Which compacted files of one log folder are read."""
 
     folder: Path
-    files: Sequence[CompactedFile]
+    wanted: Callable[[CompactedFile], bool]
     remote: Remote | None
 
 
-def _compacted_parts(connection: duckdb.DuckDBPyConnection, found: _Files, features: dict[str, str], bounds: str) -> list[str]:
+def _compacted_parts(
+    connection: duckdb.DuckDBPyConnection,
+    found: _Files,
+    within: Sequence[CompactedFile],
+    features: dict[str, str],
+    bounds: str,
+) -> list[str]:
     """One query per place and set of columns that compacted files share."""
     groups: dict[tuple[bool, tuple[str, ...], tuple[tuple[str, str], ...]], list[CompactedFile]] = {}
-    for file in found.files:
+    for file in within:
         shape = (file.location is not None, tuple(file.columns_later), tuple(sorted(file.features.items())))
         groups.setdefault(shape, []).append(file)
     return [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.monitoring.predictions import Floats, Objects, Times, _floats, _lists, _texts
 from include.lifecycle.rollout.states import Plan
-from include.serving.log_schema import BASELINE, LIVE, predictions_relation
+from include.serving.log_schema import BASELINE, LIVE, Remote, logged_relation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MOST_ROWS = 2_000_000  # more are thinned by whole keys, chosen by their hash, so that memory stays below about a gigabyte
 _ANSWERS = """
 CREATE TABLE answers AS
-SELECT unit, {arm} AS challenger, key, epoch_us(event_time) AS at, prediction, probabilities, epoch_us(logged_at) AS logged
-FROM log WHERE epoch_us(logged_at) >= ? AND {arm} IS NOT NULL
+SELECT unit, {arm} AS challenger, key, epoch_us(event_time) AS event, prediction, probabilities, epoch_us(logged_at) AS logged
+FROM log WHERE {arm} IS NOT NULL
 """
 _KEYS = """
 CREATE TABLE units AS
@@ -32,8 +32,8 @@ SELECT unit, row_number() OVER (ORDER BY min(logged), unit) - 1 AS code, arg_min
 FROM answers WHERE unit IS NOT NULL GROUP BY unit
 """
 _ROWS = """
-SELECT code, key, at, prediction, probabilities FROM answers JOIN units USING (unit)
-WHERE hash(unit) % 10000 < ? ORDER BY logged, code, at
+SELECT code, key, event, prediction, probabilities FROM answers JOIN units USING (unit)
+WHERE hash(unit) % 10000 < ? ORDER BY logged, code, event
 """
 
 
@@ -55,22 +55,29 @@ class Exposed:
     probabilities: Floats | None
 
 
-def read_exposure(plan: Plan, folder: Path, since: datetime, classes: int = 0, *, most_rows: int = MOST_ROWS) -> Exposed:
+def read_exposure(
+    plan: Plan,
+    folder: Path,
+    since: datetime,
+    classes: int = 0,
+    *,
+    most_rows: int = MOST_ROWS,
+    remote: Remote | None = None,
+) -> Exposed:
     """Every answer that was logged from `since` (wall time) on for one of the plan's arms, by assigned arm (intention to treat).
 
     Raises:
-        SourceUnavailableError: the files kept vanishing while they were read.
+        SourceUnavailableError: the files kept vanishing while they were read, or S3 did not answer.
     """
     import duckdb
 
     with duckdb.connect(":memory:", config={"threads": "2"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            predictions_relation(connection, folder, (), ()).create_view("log")
+            logged_relation(connection, folder, since, remote=remote).create_view("log")
             arm, arguments = _arm(plan)
-            started = round(since.timestamp() * 1e6)
-            connection.execute(_ANSWERS.format(arm=arm), [*arguments, started, *arguments])
-        except duckdb.IOException as problem:
+            connection.execute(_ANSWERS.format(arm=arm), [*arguments, *arguments])
+        except (duckdb.IOException, OSError) as problem:
             raise SourceUnavailableError(f"prediction log {folder} of {plan.model}: {problem}") from problem
         connection.execute(_KEYS)
         return _exposed(connection, classes, most_rows)
@@ -100,7 +107,7 @@ def _exposed(connection: duckdb.DuckDBPyConnection, classes: int, most_rows: int
         rows_without_key=int(found[1]),
         codes=np.asarray(rows["code"], dtype=np.intp),
         keys=_texts(rows["key"]),
-        times=np.asarray(rows["at"], dtype=np.int64),
+        times=np.asarray(rows["event"], dtype=np.int64),
         values=_floats(rows["prediction"]),
         probabilities=_lists(rows["probabilities"], classes) if classes else None,
     )

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.monitoring.log_folder import remote_of
 from include.lifecycle.rollout.evidence import ExperimentEvidence
 from include.lifecycle.rollout.experiments.differences import Exposure, Metric, Rules, experiment_evidence
 from include.lifecycle.rollout.experiments.exposure import Exposed, read_exposure
@@ -59,7 +60,8 @@ def measured(spec: ModelSpec, rt: Runtime, plan: Plan, status: Status, access: A
     rules, stage = _agreed(plan, status)
     started = datetime.fromtimestamp(status.cursor.since, UTC)
     objective = plan.objective or spec.objective
-    exposed = read_exposure(plan, rt.storage.predictions(spec.name), started, len(objective.classes))
+    folder, remote = rt.storage.predictions(spec.name), remote_of(rt.settings)
+    exposed = read_exposure(plan, folder, started, len(objective.classes), remote=remote)
     now = rt.clock.now()
     labels = matched_labels(spec, rt.settings, access, exposed, now)
     values = label_metrics(objective, exposed, labels)
