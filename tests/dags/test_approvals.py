@@ -12,6 +12,8 @@ from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+from airflow.jobs.job import Job
+from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.models.taskinstance import TaskInstance
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
@@ -33,19 +35,28 @@ from tests.unit.lifecycle.rollout.test_machine import plan_of
 MODEL = "flight_delay"
 
 
-@pytest.fixture(autouse=True)
-def installation(rt, monkeypatch, tmp_path):
-    """The process's own Runtime, on the test's PostgreSQL; the model's risk is high, its committee ann, bob and cid."""
-    initdb()
+COMMITTEE = "risk: high\napproval: {committee: [ann, bob, cid], look: 1m}\n"
+
+
+@pytest.fixture
+def rules(tmp_path):
+    """Write the model's settings of risk and approval."""
     overlay = tmp_path / "overlay"
     overlay.mkdir()
-    (overlay / f"{MODEL}.yaml").write_text("risk: high\napproval: {committee: [ann, bob, cid], look: 1m}\n")
+    return (overlay / f"{MODEL}.yaml").write_text
+
+
+@pytest.fixture(autouse=True)
+def installation(rt, monkeypatch, tmp_path, rules):
+    """The process's own Runtime, on the test's PostgreSQL; the model's risk is high, its committee ann, bob and cid."""
+    initdb()
+    rules(COMMITTEE)
     values = {
         "MODELOPS_DATABASE_URL": rt.settings.database_url,
         "MODELOPS_PASSFILE": str(rt.settings.passfile),
         "MODELOPS_STORAGE": str(rt.settings.storage),
         "MODELOPS_MLFLOW_URL": f"http://127.0.0.1:{free_port()}",
-        "MODELOPS_OVERLAY": str(overlay),
+        "MODELOPS_OVERLAY": str(tmp_path / "overlay"),
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -97,8 +108,8 @@ def middle(planned, dag_id):
 class Person:
     """Somebody who answers questions of one Dag by REST."""
 
-    def __init__(self, dag_id):
-        self.dag_id = dag_id
+    def __init__(self, rt, dag_id):
+        self.rt, self.dag_id = rt, dag_id
         create_auth_manager().init()
         self.app = cached_app()
 
@@ -113,22 +124,30 @@ class Person:
         return {index: run for run, index in found}
 
     def answer(self, seat, name, option="Approve", role="op", comment=""):
-        """Wait until that seat is asked, then answer; return the answer's status code."""
+        """Wait until that seat is asked, answer, wait until it is taken up; the answer's status code."""
         deadline = time.monotonic() + 60
         while seat not in (waiting := self.waiting()):
             assert time.monotonic() < deadline, f"seat {seat} was not asked: {waiting}"
             time.sleep(0.2)
         path = f"/api/v2/dags/{self.dag_id}/dagRuns/{waiting[seat]}/taskInstances/approve/{seat}/hitlDetails"
         body = {"chosen_options": [option], "params_input": {"comment": comment}}
-        return self.as_user(name, role).patch(path, json=body).status_code
+        before = self.noted()
+        code = self.as_user(name, role).patch(path, json=body).status_code
+        while code == 200 and self.noted() == before:  # the task takes it up; two at once would be taken in any order
+            assert time.monotonic() < deadline, f"the answer of {name} was not taken up"
+            time.sleep(0.2)
+        return code
+
+    def noted(self):
+        return len(self.rt.ledger.read(MODEL, kind="approval"))
 
 
 @pytest.fixture
-def people():
+def people(rt):
     made = []
 
     def build(dag_id):
-        made.append(Person(dag_id))
+        made.append(Person(rt, dag_id))
         return made[-1]
 
     yield build
@@ -175,3 +194,36 @@ def test_two_noes_refuse_it_and_the_third_seat_is_not_needed(rt, planned, people
     with transaction(rt.engine) as connection:
         row = connection.execute(select(rollouts)).mappings().one()
     assert (row["state"], row["reason"]) == ("refused", "ann refused; bob refused: not now")
+
+
+def test_the_requester_is_asked_again_and_somebody_else_approves(rt, planned, people, rules):
+    rules("risk: medium\n")
+    dag = middle(planned, "deploy_again")
+    person = people(dag.dag_id)
+    states, codes = run_with(dag, [lambda: person.answer(0, "ada"), lambda: person.answer(0, "bob")])
+    assert codes == [200, 200]
+    assert states[("roll_out", -1)] == "success"
+    acts = [(row["actor"], row["act"]) for row in rt.ledger.read(MODEL, kind="approval")]
+    assert acts[:2] == [("bob", "approve rollout"), ("ada", "disregard an answer")]
+
+
+def test_what_nobody_answers_is_asked_until_it_expires(rt, planned, rules):
+    rules("risk: medium\napproval: {expires: 4s, look: 1s}\n")
+    dag, over = middle(planned, "deploy_late"), threading.Event()
+    runner = SchedulerJobRunner(Job())
+
+    def sweep():
+        """The part of the scheduler that ends a wait."""
+        while not over.wait(0.5):
+            runner.check_awaiting_input_timeouts()
+
+    sweeper = threading.Thread(target=sweep, daemon=True)
+    sweeper.start()
+    try:
+        states, _ = run_with(dag, [])
+    finally:
+        over.set()
+        sweeper.join(timeout=5)
+    assert (states[("approve", 0)], states[("roll_out", -1)]) == ("success", "skipped")
+    with transaction(rt.engine) as connection:
+        assert connection.execute(select(rollouts.c.reason)).scalar_one() == "nobody answered in time"

@@ -11,7 +11,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.definitions.asset import Asset, AssetAlias
 
-from include.lifecycle.loading import load_model, model_names
+from include.lifecycle.loading import model_names
 from tests.dags.conftest import ROOT
 
 PLATFORM = {"monitor_hourly", "decide", "ask", "rollback", "replay", "retire", "steer", "upkeep"}
