@@ -87,7 +87,7 @@ class _Look:
 
     def _kept(self) -> Transition | None:
         if self.seen.frozen:
-            return self._stay("wait", f"frozen: {self.seen.frozen}")
+            return self._stay("wait", self.seen.frozen)
         if self.status.paused:
             return self._stay("wait", f"paused; {_told(self._open())}")
         return None

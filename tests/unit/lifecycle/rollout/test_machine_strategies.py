@@ -166,7 +166,7 @@ def test_skip_leaves_a_stage_now_and_names_what_has_not_passed():
     transition = machine.step(plan, running(plan), seen_by(plan, requests=3, command=wish("skip")), START)
     assert (transition.act, transition.weights[8]) == ("shift_traffic", 25)
     assert transition.reason.startswith("ada asked to skip: because (not passed: error_rate, latency)")
-    frozen = seen_by(plan, command=wish("skip"), frozen="an incident")
+    frozen = seen_by(plan, command=wish("skip"), frozen="churn is frozen")
     assert machine.step(plan, running(plan), frozen, START).act == "wait"
 
 
