@@ -18,7 +18,8 @@ from include.settings_upkeep import NAMES as UPKEEP
 from include.settings_upkeep import UpkeepSettings, upkeep_settings
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-_DATA_PATHS = ("MODELOPS_TRAINING_DATA", "MODELOPS_SNAPSHOT_REMOTE", "MODELOPS_S3_CREDENTIALS")
+_KEYS = "MODELOPS_SERVER_KEYS_FILE"
+_DATA_PATHS = ("MODELOPS_TRAINING_DATA", "MODELOPS_SNAPSHOT_REMOTE", "MODELOPS_S3_CREDENTIALS", _KEYS)
 _DATA = (*_DATA_PATHS, "MODELOPS_S3_ENDPOINT", "MODELOPS_S3_REGION", "MODELOPS_S3_PROFILE")
 _TIMEOUT, _ATTEMPT = "MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"
 _NEW_ROWS = "MODELOPS_NEW_ROWS_POLL"
@@ -59,6 +60,8 @@ class Settings:
     s3_profile: str | None
     s3_credentials: Path | None
     airflow_token_file: Path | None = None
+    server_keys_file: Path | None = None
+    server_probe_key: Path | None = None
     upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
     alert_secret: Path = Path("alert-webhook")
     backup_dir: Path = Path("backup")
@@ -123,6 +126,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         webhook_secret=Path(env.get("MODELOPS_WEBHOOK_SECRET_FILE", local / "secrets" / "mlflow-webhook")),
         pii_key_file=Path(env.get("MODELOPS_PII_KEY_FILE", local / "secrets" / "pii-key")),
         airflow_token_file=Path(token_file) if (token_file := env.get("MODELOPS_AIRFLOW_TOKEN_FILE")) else None,
+        server_keys_file=Path(keys).absolute() if (keys := env.get(_KEYS)) else None,
+        server_probe_key=Path(env.get("MODELOPS_SERVER_PROBE_KEY_FILE", local / "secrets" / "server-probe-key")),
         upkeep=upkeep_settings(env, _timeout),
         alert_secret=Path(env.get("MODELOPS_ALERT_SECRET_FILE", local / "secrets" / "alert-webhook")),
         backup_dir=Path(env.get("MODELOPS_BACKUP_DIR", local / "backup")),
@@ -137,16 +142,15 @@ def gateway_timeouts(local: Path) -> dict[str, str]:
 
 
 def data_settings(local: Path) -> dict[str, str]:
-    """Settings of data and snapshots, by variable, of the stack in `local`: what is exported or kept in `modelops.env`.
+    """Settings of data, snapshots and API keys, by variable, of the stack in `local`: exported, or kept in `modelops.env`.
 
     Paths are made absolute: the stack's processes run elsewhere.
     """
     known = {**_read_env_file(local / "modelops.env"), **os.environ}
     given = {name: known[name] for name in _DATA if known.get(name)}
     found = load_settings(given | {"MODELOPS_LOCAL": str(local)})
-    spelled = dict(
-        zip(_DATA_PATHS, (",".join(found.training_data), found.snapshot_remote, str(found.s3_credentials)), strict=True)
-    )
+    paths = (",".join(found.training_data), found.snapshot_remote, str(found.s3_credentials), str(found.server_keys_file))
+    spelled = dict(zip(_DATA_PATHS, paths, strict=True))
     return given | {name: spelled[name] for name in given if name in spelled}
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from include.lifecycle.commands import (
+    api_key,
     apply,
     backup,
     card,
@@ -64,6 +65,7 @@ COMMANDS = (
     release,
     rollout,
     simulate,
+    api_key,
 )
 
 

@@ -1,15 +1,14 @@
-"""What a model server is told at its start: the command line, over a JSON file of the same options, over the defaults here.
+"""What a model server is told at its start, on its command line.
 
-The embedded target writes that file from the section `server:` of the model's YAML, whose defaults are the same numbers.
+The embedded target gives what the sections `server` and `prediction_log` of the model's YAML say; their defaults are the same
+numbers as here (a test holds them together).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from include.serving.prediction_log import LogLimits
 
@@ -49,7 +48,6 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     add("--port", type=int, required=True, help="TCP port; 0 takes a free one")
     add("--host", default="127.0.0.1")
     add("--log-dir", type=Path, required=True, help="folder of the model's prediction log")
-    add("--options", type=Path, help="JSON file with any of the options below, by name; the command line wins")
     add("--pii-key-file", type=Path, help="secret under which the version's hashed columns are hashed")
     add("--keys", type=Path, help="file of hashed API keys; without it nobody is asked for one")
     add("--listen-fd", type=int, help=argparse.SUPPRESS)  # a worker's: the socket that its parent bound
@@ -77,18 +75,4 @@ def _add_log(parser: argparse.ArgumentParser) -> None:
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options in force; ends the process with code 2 and a message when one is wrong, as argparse does."""
-    parser = build_parser()
-    options = parser.parse_args(arguments)
-    if options.options is None:
-        return options
-    try:
-        given: dict[str, Any] = dict(json.loads(options.options.read_bytes()))
-    except (OSError, ValueError, TypeError) as problem:
-        parser.error(f"--options {options.options}: {problem}")
-    allowed = sorted(vars(options).keys() - {"directory", "digest", "port", "log_dir", "options", "listen_fd", "parent_fd"})
-    if unknown := sorted(given.keys() - set(allowed)):
-        parser.error(f"--options {options.options}: unknown {', '.join(unknown)}; allowed: {', '.join(allowed)}")
-    parser.set_defaults(
-        **{name: str(value) for name, value in given.items()}
-    )  # text passes the same checks as on the command line
-    return parser.parse_args(arguments)
+    return build_parser().parse_args(arguments)

@@ -17,13 +17,10 @@ from urllib.request import urlopen
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.rollout.targets.port_probe import is_free
 from include.lifecycle.rollout.targets.programs import Declared, ServerProgram, declared_programs, program_text
-from include.lifecycle.rollout.targets.server_options import server_options
+from include.lifecycle.rollout.targets.server_options import server_options, start_seconds, stop_seconds
 from include.lifecycle.rollout.targets.supervisor import ALIVE, RUNNING, Supervisor
 from include.serving.version_folder import SERVING, read_spec
 from include.settings import Settings
-
-START_SECONDS = 60.0
-STOP_SECONDS = 25.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class ServerProcesses:
         with self._locked():
             ports = tuple(self._declare(one, folder, digest, log_dir) for one in programs)
         for program, port in zip(programs, ports, strict=True):
-            self._wait_ready(program.name, port)
+            self._wait_ready(program, port)
         return ports
 
     def stop(self, programs: Sequence[ServerProgram]) -> None:
@@ -85,7 +82,9 @@ class ServerProcesses:
         # its own port again, unless a stranger took it while the program was down
         port = before.port if before is not None and (alive or is_free(before.port)) else self._free_port()
         command = [*self._command(Declared(port, digest, str(folder)), log_dir), *server_options(self.settings, program.model)]
-        self.supervisor.add(name, program_text(name, self.settings, command, stop_seconds=STOP_SECONDS))
+        self.supervisor.add(
+            name, program_text(name, self.settings, command, stop_seconds=stop_seconds(self.settings, program.model))
+        )
         return port
 
     def _command(self, declared: Declared, log_dir: Path) -> list[str]:
@@ -104,8 +103,8 @@ class ServerProcesses:
                 return port
         raise GateFailedError(f"no free port for a model server in {first}-{last} (MODELOPS_SERVER_PORTS)")
 
-    def _wait_ready(self, name: str, port: int) -> None:
-        deadline = time.monotonic() + START_SECONDS
+    def _wait_ready(self, program: ServerProgram, port: int) -> None:
+        name, deadline = program.name, time.monotonic() + start_seconds(self.settings, program.model)
         while (state := self.supervisor.state(name)) != RUNNING or not _is_ready(port):
             if state in ("FATAL", "EXITED", None) or time.monotonic() > deadline:
                 log = self.settings.server_log_dir / f"{name}.log"
