@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.errors import GateFailedError
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import Lease
+from include.lifecycle.rollout.probes import infer_url, warm_up
 from include.lifecycle.rollout.states import Plan, Stage, State, Status, Transition
 from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Mirror, Server, read_desired
 from include.lifecycle.runtime import Runtime
@@ -54,16 +58,17 @@ class Effects:
         """Waiting, pausing and resuming change nothing outside."""
 
     def _shift(self, transition: Transition) -> None:
-        """New servers, then the traffic, then the servers that the stage has no use for any more."""
+        """New servers, then the traffic, then the servers that the stage has no use for any more are drained.
+
+        The target takes servers out of the traffic only when the new split is in force.
+        """
         stage = self.plan.stage_at(transition.step) if transition.state is State.RUNNING else None
         counts = self.plan.servers_at(transition.step)
-        growing = {version: max(counts[version], self._present(version)) for version in transition.weights}
-        servers = {version: self.serve(version, count) for version, count in growing.items()}
-        self._apply(transition.weights, servers, self.plan.champion, stage)
-        kept = {version: self._trimmed(version, servers[version], counts[version]) for version in servers}
-        if kept != servers:
-            self._apply(transition.weights, kept, self.plan.champion, stage)
-            for version in kept:
+        present = {version: self.serve(version, max(counts[version], self._present(version))) for version in transition.weights}
+        kept = {version: _first(server, counts[version]) for version, server in present.items()}
+        self._apply(transition.weights, kept, self.plan.champion, stage)
+        for version in transition.weights:
+            if kept[version] != present[version]:
                 self.serve(version, counts[version])
         if stage is None or not stage.baseline:
             self._end_baseline()
@@ -74,16 +79,13 @@ class Effects:
         known = desired.servers.get(version) if desired else None
         return len(known.ports) if known else 1
 
-    def _trimmed(self, version: int, server: Server, count: int) -> Server:
-        return server.model_copy(update={"ports": server.ports[:count]})
-
     def _promote(self, transition: Transition) -> None:
         self._shift(transition)
         model, version = self.plan.model, self.plan.version
         told = {"reason": transition.reason, "key": f"{self.key}:promote", "actor": self.actor}
         with transaction(self.rt.engine) as connection:
             lock_model(connection, model)
-            self.lease.check(connection)  # holds off a takeover until the alias is moved: else it could move after the way back
+            self._check(connection)  # holds off a takeover until the alias is moved: else it could move after the way back
             self.hands.promote(self.rt, model, version, connection=connection, **told)
 
     def _confirm(self, transition: Transition) -> None:
@@ -97,7 +99,7 @@ class Effects:
     def _back(self, transition: Transition) -> None:
         """Traffic first. A version that never got traffic only loses its alias and server; the only version goes on serving."""
         model, version = self.plan.model, self.plan.version
-        touched = bool(self.status.weights) or self._asks_for(version)
+        touched = (bool(self.status.weights) or self._asks_for(version)) and not self._moved_on()
         if touched and transition.weights:
             servers = {one: self.serve(one, max(self._present(one), 1)) for one in transition.weights}
             self._apply(transition.weights, servers, self.plan.champion)
@@ -164,7 +166,7 @@ class Effects:
     ) -> None:
         beside = {} if stage is None else self._beside(stage, servers)
         desired = DesiredTraffic(model=self.plan.model, champion=champion, weights=weights, servers=servers, **beside)
-        self.hands.target.apply(desired, self.lease.check)
+        self.hands.target.apply(desired, self._check)
 
     def _beside(self, stage: Stage, servers: dict[int, Server]) -> dict[str, Baseline | Mirror | str | None]:
         """What a stage asks of the gateway beside the split: a baseline arm, copies, sticky keys."""
@@ -176,12 +178,16 @@ class Effects:
         champion = self.plan.champion
         if not stage.baseline or champion is None:
             return None
-        server = servers[champion]
+        with transaction(self.rt.engine) as connection:
+            desired = read_desired(connection, self.plan.model)
+        begins = desired is None or desired.baseline is None
+        if begins:  # a server from before would be warm
+            self._end_baseline()
         self._check_lease()
-        logs = self.rt.storage.predictions(self.plan.model)
-        ports = self.hands.target.ensure_server(
-            self.plan.model, champion, Path(server.folder), server.digest, logs, baseline=True
-        )
+        model, server, logs = self.plan.model, servers[champion], self.rt.storage.predictions(self.plan.model)
+        ports = self.hands.target.ensure_server(model, champion, Path(server.folder), server.digest, logs, baseline=True)
+        if begins:  # the challenger answered as much in its serving check
+            warm_up(infer_url(ports[0], model, champion), Path(server.folder))
         return Baseline(percent=stage.baseline, server=server.model_copy(update={"ports": ports}))
 
     def _end_baseline(self) -> None:
@@ -194,6 +200,30 @@ class Effects:
             desired = read_desired(connection, self.plan.model)
         return desired is not None and version in desired.weights
 
+    def _moved_on(self) -> bool:
+        """Whether somebody gave the traffic to a version that is neither ours nor the champion of our plan."""
+        with transaction(self.rt.engine) as connection:
+            return self._stranger(connection) is not None
+
+    def _stranger(self, connection: Connection) -> int | None:
+        desired = read_desired(connection, self.plan.model)
+        champion = desired.champion if desired else None
+        return None if champion in (None, self.plan.champion, self.plan.version) else champion
+
+    def _check(self, connection: Connection) -> None:
+        """In the transaction of an act: the lease still holds, and nobody rolled the model back since the plan was made.
+
+        Raises LeaseLostError, or GateFailedError: the traffic then belongs to the version that it was given to.
+        """
+        self.lease.check(connection)
+        if (stranger := self._stranger(connection)) is not None:
+            planned = f"this rollout was planned against version {self.plan.champion}"
+            raise GateFailedError(f"{self.plan.model}: version {stranger} is the champion of the traffic now; {planned}")
+
     def _check_lease(self) -> None:
         with transaction(self.rt.engine) as connection:
             self.lease.check(connection)
+
+
+def _first(server: Server, count: int) -> Server:
+    return server.model_copy(update={"ports": server.ports[:count]})

@@ -1,34 +1,29 @@
-"""Before any traffic: the exact artefact in a real server answers golden requests as it did at registration, and fast.
+"""Before any traffic: the exact artefact in a real server answers golden requests as it did at registration, and fast, is well and
+refuses bad input (staging.py); beside a champion, it takes the same requests.
 
 Second stage of a deploy Dag. A version that fails is refused: its rollout is closed and its server stopped.
 """
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
-
-import numpy as np
+from pathlib import Path
 
 from include.lifecycle.database import transaction
-from include.lifecycle.errors import ArtefactDigestError, GateFailedError, SourceUnavailableError
+from include.lifecycle.errors import ArtefactDigestError, GateFailedError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout, ServingCheck
 from include.lifecycle.rollout.driver import close_rollout
 from include.lifecycle.rollout.effects import Hands, usual_hands
 from include.lifecycle.rollout.lease import rollout_row
-from include.lifecycle.rollout.states import State
+from include.lifecycle.rollout.probes import compare_golden, infer_url, read_golden, request_body, verdict_of
+from include.lifecycle.rollout.request_schema import request_differences
+from include.lifecycle.rollout.staging import LATENCY, staging_tests
+from include.lifecycle.rollout.states import Plan, State
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
-from include.serving.log_schema import PROBE_PREFIX
-
-CHECK = "serving"
-TIMED_REQUESTS = 100
-Json = dict[str, Any]
+from include.serving.version_folder import SERVING, read_spec
 
 
 def check_serving(
@@ -40,12 +35,12 @@ def check_serving(
     """
     if planned.rollout_id is None or planned.version is None:
         raise GateFailedError(f"{spec.name}: there is no rollout to check: {planned.reason}")
-    _refuse_closed(rt, planned.rollout_id)
+    plan = _open_plan(rt, planned.rollout_id)
     used = hands or usual_hands(rt)
     try:
-        result = _try_out(rt, spec.name, planned.version, used)
+        result = _try_out(rt, spec, planned.version, used, plan)
     except (GateFailedError, ArtefactDigestError) as problem:
-        result = ServingCheck(verdict=_verdict(Outcome.FAIL, str(problem)), port=0, start_seconds=0, p95_ms=0)
+        result = ServingCheck(verdict=verdict_of(Outcome.FAIL, str(problem)), port=0, start_seconds=0, p95_ms=0)
     _note(rt, run, planned, result)
     if not result.verdict.passed:
         reason = f"serving check: {result.verdict.reason}"
@@ -54,74 +49,55 @@ def check_serving(
     return result
 
 
-def _refuse_closed(rt: Runtime, rollout_id: int) -> None:
+def _open_plan(rt: Runtime, rollout_id: int) -> Plan:
     with transaction(rt.engine) as connection:
         row = rollout_row(connection, rollout_id)
     if not State(row["state"]).is_open:
         raise GateFailedError(f"rollout {rollout_id} of {row['model']} is closed as {row['state']}: {row['reason']}")
+    return Plan.model_validate(row["plan"])
 
 
-def _try_out(rt: Runtime, model: str, version: int, hands: Hands) -> ServingCheck:
+def _try_out(rt: Runtime, spec: ModelSpec, version: int, hands: Hands, plan: Plan) -> ServingCheck:
+    model = spec.name
     folder, digest = hands.materialise(rt, model, version)
     begin = time.monotonic()
     port = hands.target.ensure_server(model, version, folder, digest, rt.storage.predictions(model))[0]
     start_seconds = time.monotonic() - begin
-    url = f"http://127.0.0.1:{port}/v2/models/{model}/versions/{version}/infer"
-    golden: Json = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
+    url, golden = infer_url(port, model, version), read_golden(folder)
     verdict = compare_golden(url, golden)
-    p95 = _p95_ms(url, _one_row(_body(golden))) if verdict.passed else 0.0
+    if verdict.passed:
+        verdict = _side_by_side(rt, hands, plan, folder) or verdict
+    tests = staging_tests(port, model, version, request_body(golden), spec.rollout.staging) if verdict.passed else []
+    verdict = _joined(verdict, tests)
+    p95 = next((float(one.evidence["p95_ms"]) for one in tests if one.check == LATENCY), 0.0)
     verdict = verdict.model_copy(update={"evidence": verdict.evidence | {"folder": str(folder), "digest": digest, "port": port}})
-    return ServingCheck(verdict=verdict, port=port, start_seconds=start_seconds, p95_ms=p95)
+    return ServingCheck(verdict=verdict, port=port, start_seconds=start_seconds, p95_ms=p95, tests=tests)
 
 
-def compare_golden(url: str, golden: Json) -> Verdict:
-    """Whether the server at `url` gives golden's predictions within its absolute tolerance."""
-    answer = _ask(url, _body(golden), "golden")
-    output = golden.get("output", "prediction")  # golden files from before other tasks were served do not name it
-    given: list[float] = next((one["data"] for one in answer["outputs"] if one["name"] == output), [])
-    wanted, rows = golden["predictions"], int(_body(golden)["inputs"][0]["shape"][0])
-    if len(given) != len(wanted):
-        return _verdict(Outcome.FAIL, f"{len(given)} numbers in {output!r} for {rows} golden rows; {len(wanted)} are expected")
-    distance = float(np.max(np.abs(np.asarray(given, dtype=float) - np.asarray(wanted, dtype=float)), initial=0.0))
-    tolerance = float(golden["tolerance"])
-    outcome = Outcome.PASS if distance <= tolerance else Outcome.FAIL
-    reason = f"{rows} golden rows, largest difference {distance:.3g}, tolerance {tolerance:g}"
-    return _verdict(outcome, reason, {"rows": rows, "difference": distance, "tolerance": tolerance})
+def _joined(golden: Verdict, tests: list[Verdict]) -> Verdict:
+    """The golden answers' verdict, or the failing tests' beside it; each test stands in the evidence."""
+    failed = [one for one in tests if one.failed]
+    evidence = golden.evidence | {"tests": [one.model_dump(mode="json") for one in tests]}
+    if failed:
+        reason = "; ".join(f"{one.check}: {one.reason}" for one in failed)
+        return verdict_of(Outcome.FAIL, reason, evidence)
+    reason = "; ".join([golden.reason, *(one.reason for one in tests)])
+    return golden.model_copy(update={"reason": reason, "evidence": evidence})
 
 
-def _p95_ms(url: str, body: Json) -> float:
-    took = []
-    for number in range(TIMED_REQUESTS):
-        begin = time.perf_counter()
-        _ask(url, body, f"timed-{number}")
-        took.append((time.perf_counter() - begin) * 1000)
-    return float(np.percentile(took, 95))
-
-
-def _ask(url: str, body: Json, name: str) -> Json:
-    headers = {"content-type": "application/json", "x-request-id": f"{PROBE_PREFIX}{name}-{time.time_ns()}"}
-    request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - loopback
-    try:
-        with urlopen(request, timeout=10) as response:  # noqa: S310 - loopback
-            return dict(json.load(response))
-    except HTTPError as problem:
-        text = problem.read().decode(errors="replace")[:300]
-        raise GateFailedError(f"{url} answered {problem.code} to a golden request: {text}") from problem
-    except (URLError, OSError) as problem:
-        raise SourceUnavailableError(f"{url} did not answer a golden request: {problem}") from problem
-
-
-def _body(golden: Json) -> Json:
-    return dict(golden["inputs"]) if isinstance(golden["inputs"], dict) else {"inputs": golden["inputs"]}
-
-
-def _one_row(body: Json) -> Json:
-    tensors = [one | {"shape": [1, *one["shape"][1:]], "data": one["data"][:1]} for one in body["inputs"]]
-    return body | {"inputs": tensors}
-
-
-def _verdict(outcome: Outcome, reason: str, evidence: Json | None = None) -> Verdict:
-    return Verdict(check=CHECK, outcome=outcome, reason=reason, evidence=evidence or {})
+def _side_by_side(rt: Runtime, hands: Hands, plan: Plan, folder: Path) -> Verdict | None:
+    """A failing verdict when a stage would ask both versions the same requests, and the new one would refuse the champion's."""
+    if plan.champion is None or not plan.stages:
+        return None
+    champion = hands.materialise(rt, plan.model, plan.champion)[0]
+    if not (champion / SERVING).is_file():
+        return None
+    differences = request_differences(read_spec(champion), read_spec(folder))
+    if not differences:
+        return None
+    reason = f"version {plan.version} cannot be asked beside champion {plan.champion}: {'; '.join(differences)}"
+    way = "with these inputs a version can only take all requests at once (strategy direct, or blue_green without a mirror)"
+    return verdict_of(Outcome.FAIL, f"{reason}; {way}", {"differences": differences})
 
 
 def _note(rt: Runtime, run: RunContext, planned: PlannedRollout, result: ServingCheck) -> None:

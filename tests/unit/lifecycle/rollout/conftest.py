@@ -32,6 +32,7 @@ class World:
     running: dict = field(default_factory=dict)
     baselines: dict = field(default_factory=dict)
     weights: dict = field(default_factory=dict)
+    row: object = None
     log: list = field(default_factory=list)
     keys: set = field(default_factory=set)
     boundaries: int = 0
@@ -49,25 +50,42 @@ class World:
     def ensure_server(self, model, version, folder, digest, log_dir, *, replicas=1, baseline=False):
         self.boundary("ensure_server")
         ports = tuple(18300 + version + 1000 * (number + 10 * baseline) for number in range(replicas))
-        (self.baselines if baseline else self.running)[version] = ports
+        kept, before = (self.baselines if baseline else self.running), set()
+        if version in kept:
+            before = set(kept[version]) - set(ports)
+        elif baseline:
+            self.log.append(("baseline", version))
+        assert not before & self.asked(), f"servers on {before} were stopped while they had traffic"
+        kept[version] = ports
         self.boundary("ensured")
         return ports
+
+    def asked(self):
+        """Ports that get requests, or copies of them."""
+        if self.row is None:
+            return set()
+        groups = [*self.row.servers.values(), *([self.row.baseline.server] if self.row.baseline else [])]
+        return {port for group in groups for port in group.ports}
 
     def stop_server(self, model, version, *, baseline=False):
         self.boundary("stop_server")
         if baseline:
-            self.baselines.pop(version, None)
+            assert self.row is None or self.row.baseline is None, "the baseline still has traffic"
+            if self.baselines.pop(version, None):
+                self.log.append(("end baseline", version))
+            self.boundary("stopped")
             return
+        assert self.row is None or self.row.mirror is None or self.row.mirror.version != version, "copies still go to it"
         assert not self.weights.get(version), f"stopped version {version} while it had traffic: {self.weights}"
         if self.running.pop(version, None):
             self.log.append(("stop", version))
         self.boundary("stopped")
 
-    def servers(self, model):
-        return dict(self.running)
+    def servers(self, model, *, baseline=False):
+        return dict(self.baselines if baseline else self.running)
 
-    def idle_servers(self, model, seconds):
-        return set(self.running)
+    def idle_servers(self, model, seconds, *, baseline=False):
+        return set(self.baselines if baseline else self.running)
 
     def apply(self, desired, guard=None):
         self.boundary("apply")
@@ -81,11 +99,16 @@ class World:
             assert not weight or version in self.running, f"traffic to version {version}, which does not run"
         if self.weights != stored.weights:
             self.log.append(("traffic", dict(stored.weights)))
-        self.weights = dict(stored.weights)
+        running = {port for kept in (self.running, self.baselines) for ports in kept.values() for port in ports}
+        self.weights, self.row = dict(stored.weights), stored
+        assert self.asked() <= running, f"traffic to {self.asked() - running}, where nobody is"
         self.boundary("in force")
         with transaction(self.rt.engine) as connection:
             mark_applied(connection, desired.model, stored.revision)
         return stored.revision
+
+    def follows(self, desired):
+        return self.weights == desired.weights
 
     def read_back(self, model):
         return dict(self.weights)
