@@ -191,6 +191,7 @@ class ServingCheck(StageResult):
     port: int
     start_seconds: float
     p95_ms: float
+    tests: list[Verdict] = []  # staging: health, bad input, inference time
 
 
 ReasonKind = Literal["business", "complaint", "regulator", "incident"]

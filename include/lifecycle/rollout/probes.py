@@ -15,9 +15,11 @@ from urllib.request import Request, urlopen
 import numpy as np
 
 from include.lifecycle.errors import GateFailedError, SourceUnavailableError
+from include.lifecycle.rollout.key_file import probe_headers
 from include.lifecycle.verdicts import Outcome, Verdict
 from include.serving.log_schema import PROBE_PREFIX
 from include.serving.version_folder import GOLDEN
+from include.settings import settings
 
 CHECK = "serving"
 TIMED_REQUESTS = 100
@@ -76,7 +78,8 @@ def verdict_of(outcome: Outcome, reason: str, evidence: Json | None = None) -> V
 
 
 def _ask(url: str, body: Json, name: str) -> Json:
-    headers = {"content-type": "application/json", "x-request-id": f"{PROBE_PREFIX}{name}-{time.time_ns()}"}
+    identity = {"content-type": "application/json", "x-request-id": f"{PROBE_PREFIX}{name}-{time.time_ns()}"}
+    headers = identity | probe_headers(settings())
     request = Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - loopback
     try:
         with urlopen(request, timeout=10) as response:  # noqa: S310 - loopback

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from include.lifecycle.sections.base import Section, Share
 from include.lifecycle.sections.rollout_strategies import AbTestSection, BlueGreenSection, RollingSection, ShadowSection
+from include.lifecycle.sections.staging import StagingSection
 from include.lifecycle.units import Duration, PositiveDuration
 
 
@@ -44,6 +45,7 @@ class RolloutSection(Section):
     shadow: ShadowSection = Field(description="strategy shadow: mirrored traffic without effect on clients")
     ab_test: AbTestSection = Field(description="strategy ab_test: an experiment on the live traffic")
     limits: LimitsSection = Field(description="hard limits; breaking one returns all traffic at once")
+    staging: StagingSection = Field(description="what a version must show in its own server before any traffic")
     on_new_candidate: Literal["wait", "replace"] = Field(
         description="what a newer candidate does while a rollout is open: wait for its end, or abort and replace it"
     )
