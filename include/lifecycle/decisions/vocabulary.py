@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from include.lifecycle.monitoring.kinds import names
+
 Act = Literal["retrain", "approve", "suggest", "alert", "wait", "refuse", "none"]
 
-FREEZING = ("data_fault", "security")
-SUPPORTING = ("covariate", "prediction_drift")
+FREEZING = names("freeze")
+SUPPORTING = names("support")
+WARNING = names("warn")
 FACTS = ("volume", "age", "manual", "external")
 """Kinds that are facts, not measurements: they need no confirmation by further windows."""
 SPENDABLE_FACTS = ("age",)

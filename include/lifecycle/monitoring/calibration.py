@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.evaluation.metrics_multiclass import one_hot
+from include.lifecycle.monitoring.kinds import DECAY
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.profile import PerformanceReference
 from include.lifecycle.monitoring.skill import Estimate, mean_gap
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
 
-DECAY = "decay"
 CALIBRATION = f"{DECAY}:calibration_gap"
 
 

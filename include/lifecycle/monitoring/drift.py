@@ -12,13 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from include.lifecycle.monitoring.columns import counts_of, numbers
+from include.lifecycle.monitoring.kinds import COVARIATE, PREDICTION_DRIFT
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import PREDICTION, CategoricalProfile, NumericProfile, Profile
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.distances import category_distance
 from include.lifecycle.verdicts import Outcome, Verdict
 
-COVARIATE, PREDICTION_DRIFT = "covariate", "prediction_drift"
 METHODS = {"wasserstein": "normed Wasserstein", "jensen_shannon": "Jensen-Shannon", "kl_divergence": "Kullback-Leibler"}
 
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.columns import numbers
+from include.lifecycle.monitoring.kinds import DATA_FAULT
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import ColumnProfile, NumericProfile, Profile
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.intervals import wilson
 from include.lifecycle.verdicts import Outcome, Verdict
 
-DATA_FAULT = "data_fault"
 NULL_JUMP = 0.25
 """Share of nulls above training's (lower bound of its interval) that is a fault, if hold-out windows did not show as much."""
 UNIT_FACTOR = 3.0

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from include.lifecycle.monitoring.drift import COVARIATE, PREDICTION_DRIFT, check_drift, check_prediction_drift
-from include.lifecycle.monitoring.faults import DATA_FAULT, check_faults, faulty_columns
+from include.lifecycle.monitoring.checks import CHECKS, Subject
 from include.lifecycle.monitoring.health import health_of
 from include.lifecycle.monitoring.labels import Labelled
-from include.lifecycle.monitoring.performance import DECAY, check_performance, performance_numbers
+from include.lifecycle.monitoring.performance import performance_numbers
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import Profile
 from include.lifecycle.spec import ModelSpec
@@ -50,18 +50,14 @@ def measure_window(
 def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled) -> list[Verdict]:
     if profile is None:
         reason = f"version {window.version} has no usable reference profile; the task's log says why"
-        kinds = (DATA_FAULT, COVARIATE, PREDICTION_DRIFT, DECAY)
-        return [Verdict(check=kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for kind in kinds]
-    faults = guarded(DATA_FAULT, lambda: check_faults(spec, profile, window))
-    return [
-        *faults,
-        *guarded(COVARIATE, lambda: check_drift(spec, profile, window, faulty_columns(faults))),
-        *guarded(PREDICTION_DRIFT, lambda: [check_prediction_drift(spec, profile, window)]),
-        *guarded(DECAY, lambda: check_performance(spec, profile, window.window, labelled)),
-    ]
+        return [Verdict(check=check.kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for check in CHECKS]
+    subject = Subject(spec, profile, window, labelled)
+    for check in CHECKS:
+        subject.found += guarded(check.kind, partial(check.measure, subject))
+    return subject.found
 
 
-def guarded(check: str, measure: Callable[[], list[Verdict]]) -> list[Verdict]:
+def guarded(check: str, measure: Callable[[], Sequence[Verdict]]) -> Sequence[Verdict]:
     """The verdicts of `measure`; any error in it becomes one inconclusive verdict that names it; its traceback is logged."""
     try:
         return measure()

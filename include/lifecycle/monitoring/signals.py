@@ -15,17 +15,13 @@ from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from include.lifecycle.ledger import Entry
-from include.lifecycle.monitoring.drift import COVARIATE, PREDICTION_DRIFT
-from include.lifecycle.monitoring.faults import DATA_FAULT
-from include.lifecycle.monitoring.performance import DECAY
+from include.lifecycle.monitoring.kinds import kind_of
 from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ConfirmSection, ModelSpec
 from include.lifecycle.tables import signals, training_requests
 from include.lifecycle.verdicts import Outcome, Verdict
 
-OF_A_VERSION = (COVARIATE, PREDICTION_DRIFT, DECAY)
-RAISED = (*OF_A_VERSION, DATA_FAULT)
 _KEPT = frozenset(["measure", "threshold", "null_threshold", "lower", "reason", "fault", "reference", "above_act_effect", "rows"])
 _KEPT |= {"mean_prediction", "observed_rate", "observed_mean", "class", "value", "reference_value"}
 
@@ -66,7 +62,7 @@ def standings(history: Sequence[tuple[Window, Sequence[Verdict]]], confirm: Conf
     found: dict[str, list[tuple[Window, Verdict]]] = {}
     for window, verdicts in sorted(history, key=lambda pair: pair[0], reverse=True):
         for verdict in verdicts:
-            if verdict.outcome is not Outcome.INCONCLUSIVE and verdict.check.partition(":")[0] in RAISED:
+            if verdict.outcome is not Outcome.INCONCLUSIVE and kind_of(verdict.check):
                 found.setdefault(verdict.check, []).append((window, verdict))
     return [_standing(cause, seen[: confirm.of]) for cause, seen in sorted(found.items())]
 
@@ -124,12 +120,12 @@ def _in_training(connection: Connection, model: str, version: int) -> set[str]:
 
 def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing | None) -> tuple[str, str] | None:
     """New state of an open signal and why, or None when it stays."""
-    kind, _, column = row["cause"].partition(":")
-    if kind not in RAISED:
+    kind, column = kind_of(row["cause"]), row["cause"].partition(":")[2]
+    if kind is None:
         return None
-    if kind in (COVARIATE, DATA_FAULT) and column not in spec.watched:
+    if kind.of_a_column and column not in spec.watched:
         return "expired", f"{column} is no longer watched"
-    if kind in OF_A_VERSION and row["version"] != version:
+    if kind.of_a_version and row["version"] != version:
         return "resolved", f"version {version} took over from version {row['version']}"
     healthy = standing is not None and not standing.failing and standing.windows_failed < spec.retraining.confirm.windows
     return ("resolved", "the newest window is healthy again") if healthy else None

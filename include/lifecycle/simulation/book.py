@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from include.lifecycle.decisions.facts import AGE
 from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView
-from include.lifecycle.monitoring.signals import OF_A_VERSION, Standing
+from include.lifecycle.monitoring.kinds import KINDS
+from include.lifecycle.monitoring.signals import Standing
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.permission import month_of
 
@@ -84,7 +85,7 @@ class Book:
         )
 
     def _ending(self, view: SignalView, version: int, standing: Standing | None) -> str | None:
-        if view.kind in OF_A_VERSION and view.version != version:
+        if view.kind in KINDS and KINDS[view.kind].of_a_version and view.version != version:
             return f"version {version} took over from version {view.version}"
         wanted = self.spec.retraining.confirm.windows
         healthy = standing is not None and not standing.failing and standing.windows_failed < wanted

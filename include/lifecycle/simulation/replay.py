@@ -17,6 +17,7 @@ import numpy as np
 from include.lifecycle.decisions.calendar import next_start
 from include.lifecycle.decisions.policy import decide_retraining
 from include.lifecycle.decisions.schedule import cron_of
+from include.lifecycle.decisions.vocabulary import FREEZING
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.monitoring.measure import measure_window
 from include.lifecycle.monitoring.signals import standings
@@ -28,7 +29,6 @@ from include.lifecycle.verdicts import Verdict
 
 Kind = Literal["alarm", "resolved", "decision", "training", "promotion", "refusal", "failure"]
 _MONITOR, _SCHEDULE, _TRAIN = 0, 1, 2
-_FREEZING = ("data_fault", "security")
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Replay:
     def _refused(self, book: Book, now: datetime) -> str | None:
         """Why the schedule's training would have been refused."""
         rules = self.history.spec.retraining
-        if frozen := sorted(view.cause for view in book.opened.values() if view.kind in _FREEZING):
+        if frozen := sorted(view.cause for view in book.opened.values() if view.kind in FREEZING):
             return f"training is frozen by {', '.join(frozen)}"
         if (later := next_start(rules.window, rules.freeze, now)) > now:
             return f"the calendar lets no training start before {later:%Y-%m-%d %H:%M} UTC"
