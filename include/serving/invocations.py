@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from typing import Any
 
 import orjson
@@ -104,9 +105,12 @@ class Invocations:
         if column is None or column.kind == "categorical" or name in self._schema.hashed:
             return text
         try:
-            return float(text)
+            number = math.nan if "_" in text else float(text)  # Python reads 1_000, CSV does not
         except ValueError:
-            raise refused(f"input {name!r}, row {row}: {shown(text)} is no number") from None
+            number = math.nan
+        if not math.isfinite(number):
+            raise refused(f"input {name!r}, row {row}: {shown(text)} is no number; allowed: a finite number, or nothing for null")
+        return number
 
 
 def _split(frame: Any) -> Columns:
