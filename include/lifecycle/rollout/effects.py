@@ -73,11 +73,17 @@ class Effects:
         if stage is None or not stage.baseline:
             self._end_baseline()
 
-    def _present(self, version: int) -> int:
+    def _asked(self, version: int) -> int:
+        """Servers of the version that the intended traffic names."""
         with transaction(self.rt.engine) as connection:
             desired = read_desired(connection, self.plan.model)
         known = desired.servers.get(version) if desired else None
-        return len(known.ports) if known else 1
+        return len(known.ports) if known else 0
+
+    def _present(self, version: int) -> int:
+        """Servers of the version that may have traffic: after a kill, the gateway may still use what the intent leaves out."""
+        running = self.hands.target.servers(self.plan.model).get(version, ())
+        return max(self._asked(version), len(running), 1)
 
     def _promote(self, transition: Transition) -> None:
         self._shift(transition)
@@ -101,7 +107,7 @@ class Effects:
         model, version = self.plan.model, self.plan.version
         touched = (bool(self.status.weights) or self._asks_for(version)) and not self._moved_on()
         if touched and transition.weights:
-            servers = {one: self.serve(one, max(self._present(one), 1)) for one in transition.weights}
+            servers = {one: self.serve(one, self._present(one)) for one in transition.weights}
             self._apply(transition.weights, servers, self.plan.champion)
         self._check_lease()
         self._end_baseline()
@@ -116,7 +122,7 @@ class Effects:
 
     def _full_strength(self, champion: int) -> None:
         """A rolling rollout took servers from the champion; it gets them back."""
-        if self.plan.replicas > self._present(champion):
+        if self.plan.replicas > self._asked(champion):
             servers = {champion: self.serve(champion, self.plan.replicas)}
             self._apply({champion: 100}, servers, champion)
 
