@@ -38,6 +38,7 @@ def usual_hands(rt: Runtime) -> Hands:
     from include.lifecycle.registry.promotion import demote, foreign_aliases, promote, withdraw
     from include.lifecycle.rollout.experiment import experiment_of
     from include.lifecycle.rollout.performance import performance_of
+    from include.lifecycle.rollout.shadow import pairs_of
     from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 
     return Hands(
@@ -50,5 +51,6 @@ def usual_hands(rt: Runtime) -> Hands:
         foreign_aliases=foreign_aliases,
         materialise=materialise_version,
         performance=performance_of,
+        pairs=pairs_of,
         experiment=experiment_of,
     )
