@@ -5,6 +5,7 @@ import os
 import signal
 import time
 import xmlrpc.client
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -122,13 +123,14 @@ def test_gateway_down_is_retryable_and_a_restart_brings_the_traffic_back(place, 
     assert target.apply(traffic({1: 100}, servers, None)) == 2
 
 
-def test_rotation_of_the_access_log_loses_no_line(place, stack, monkeypatch):
+def test_rotation_of_the_access_log_loses_no_line(place, stack):
     rt, target = place
     from include.lifecycle.rollout import reconcile
     from include.lifecycle.rollout.access_log import end_of, read_lines
 
     target.apply(traffic({1: 100}, {1: serve(rt, target, 1)}, 1))
-    monkeypatch.setattr(reconcile, "LOG_BYTES", 1)
+    upkeep = replace(rt.settings.upkeep, log_bytes=1)
+    rt = replace(rt, settings=replace(rt.settings, upkeep=upkeep))
     log, lines = rt.settings.gateway_log, []
     position = end_of(log)
     with Clients(stack.port, PATH, pause=0.005) as clients:

@@ -32,14 +32,18 @@ def check_kind(kind: str) -> ReasonKind:
 
 def under_way(connection: Connection, model: str) -> str:
     """Which rollback of the model was begun and is not over; empty when none is."""
+    begun = unfinished(connection, model)
+    return "" if begun is None else f"a rollback is under way: {begun['act']} ({begun['actor']})"
+
+
+def unfinished(connection: Connection, model: str) -> RowMapping | None:
+    """The oldest recent rollback of the model that is neither done nor failed: its entry `intended`."""
     row = ledger.c
     recent = row.wall_at > datetime.now(UTC) - UNDER_WAY
-    query = select(row.idempotency_key, row.phase, row.act, row.actor).where(row.model == model, row.kind == KIND, recent)
-    seen = {"intended": {}, "done": {}, "failed": {}, "noted": {}}  # type: dict[str, dict[str, str]]
-    for found in connection.execute(query):
-        seen[found.phase][found.idempotency_key] = f"{found.act} ({found.actor})"
-    standing = [told for key, told in seen["intended"].items() if key not in seen["done"] and key not in seen["failed"]]
-    return f"a rollback is under way: {standing[0]}" if standing else ""
+    query = select(ledger).where(row.model == model, row.kind == KIND, recent).order_by(row.id)
+    found = connection.execute(query).mappings().all()
+    over = {one["idempotency_key"] for one in found if one["phase"] in ("done", "failed")}
+    return next((one for one in found if one["phase"] == "intended" and one["idempotency_key"] not in over), None)
 
 
 def phase_seen(rt: Runtime, run: RunContext, model: str, phase: Phase) -> RowMapping | None:

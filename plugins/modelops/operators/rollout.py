@@ -1,4 +1,4 @@
-"""Stages of a deploy Dag: plan, check in a real server, roll out, conclude; and the manual rollback. People: approvals.py."""
+"""Stages of a deploy Dag: plan, check in a real server, roll out, conclude. People: approvals.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from include.lifecycle.errors import GateFailedError
 from include.lifecycle.results import PlannedRollout, RolloutOutcome, ServingCheck
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -108,34 +107,3 @@ class ConcludeRolloutOperator(LifecycleOperator):
             raise AirflowFailException(f"version {outcome.version} of {outcome.model} ended {outcome.state}: {outcome.reason}")
         wake(context["outlet_events"], [promotions()])
         return outcome
-
-
-class RollBackModelOperator(LifecycleOperator):
-    """Return a model's traffic and champion alias to its previous version, or to one that is named.
-
-    :param reason: Why, for the ledger. (templated)
-    :param to_version: Version number, or empty for the previous champion. (templated)
-    """
-
-    template_fields: Sequence[str] = ("model", "reason", "to_version")
-
-    def __init__(self, *, reason: str, to_version: str = "", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.reason = reason
-        self.to_version = to_version
-
-    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> RolloutOutcome:
-        """Roll back now; never queued behind the model's own runs."""
-        from include.lifecycle.rollout.rollback import roll_back_model
-
-        dag_run: Any = context["dag_run"]
-        by = getattr(dag_run, "triggering_user_name", None) or "airflow"
-        return roll_back_model(spec, rt, run, reason=self.reason, by=by, to_version=_version(self.to_version))
-
-
-def _version(text: str) -> int | None:
-    """The version that a person named, None for nothing; GateFailedError for anything else, so that no other one is taken."""
-    wanted = str(text or "").strip()
-    if wanted and not (wanted.isascii() and wanted.isdigit()):
-        raise GateFailedError(f"to_version is {text!r}; allowed: a version's number, or nothing for the previous champion")
-    return int(wanted) if wanted else None

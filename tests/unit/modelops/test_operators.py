@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from include.lifecycle.errors import DataInvalidError, GateFailedError, SourceUnavailableError, TrainingRefusedError
 from include.lifecycle.results import MonitoredModel
 from modelops.operators.base import airflow_errors, plain
-from modelops.operators.rollout import _version
+from modelops.operators.rollback import _version
 from modelops.operators.training import _conf, _trigger
 from modelops.triggers.rollout import RolloutTrigger
 
@@ -41,9 +41,9 @@ def test_trigger_rebuilds_itself():
 
 
 def test_a_version_to_roll_back_to_is_a_number_or_nothing():
-    assert (_version(""), _version(" 12 ")) == (None, 12)
+    assert (_version("leaving", ""), _version("to_version", " 12 ")) == (None, 12)
     with pytest.raises(GateFailedError, match=r"to_version is 'v3'; allowed: a version's number"):
-        _version("v3")
+        _version("to_version", "v3")
 
 
 def test_nobody_asks_in_another_name():

@@ -52,6 +52,10 @@ class Target(Protocol):
         """
         ...
 
+    def follows(self, desired: DesiredTraffic) -> bool:
+        """Whether exactly this split is in force now: weights, baseline, copies, stickiness."""
+        ...
+
     def read_back(self, model: str) -> dict[int, int]:
         """Percent by version that is in force now; empty when the model has no traffic."""
         ...

@@ -98,7 +98,7 @@ class EmbeddedTarget:
                 guard(connection)
             before = read_desired(connection, desired.model)
             stored = write_desired(connection, desired)
-        if stored.applied and self.gateway.admin.split(desired.model) == Split.of(stored):
+        if stored.applied and self.follows(stored):
             return stored.revision
         try:
             self.gateway.write(self._rows)
@@ -109,6 +109,10 @@ class EmbeddedTarget:
         with transaction(self.rt.engine) as connection:
             mark_applied(connection, stored.model, stored.revision)
         return stored.revision
+
+    def follows(self, desired: DesiredTraffic) -> bool:
+        """See Target."""
+        return self.gateway.admin.split(desired.model) == Split.of(desired)
 
     def read_back(self, model: str) -> dict[int, int]:
         """See Target."""

@@ -207,18 +207,19 @@ def desired(rt):
 
 @pytest.fixture
 def gateway_log(rt):
-    """Append answered requests to the gateway's access log: `gateway_log(version, count, failed=...)`."""
+    """Append answered requests to the gateway's access log: `gateway_log(version, count, failed=..., arm="baseline")`."""
     log = rt.settings.gateway_log
     log.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(version, count, *, failed=0, us=4000):
+    def write(version, count, *, failed=0, us=4000, arm=None):
         import time
 
         with log.open("a") as handle:
             for number in range(count):
                 code = 500 if number < failed else 200
-                row = {"ts": f"{time.time():.6f}", "model": "churn", "assigned": str(version), "code": code, "us": us}
-                handle.write(json.dumps(row | {"host": f"127.0.0.1:{18300 + version}", "attempts": 1}) + "\n")
+                row = {"ts": f"{time.time():.6f}", "model": "churn", "assigned": str(version), "code": code, "us": us, "arm": arm}
+                port = 18300 + version + (10_000 if arm == "baseline" else 0)
+                handle.write(json.dumps(row | {"host": f"127.0.0.1:{port}", "attempts": 1}) + "\n")
 
     return write
 
