@@ -42,7 +42,7 @@ def plan_for(name, *, replicas=3, **changes):
     """The plan that the flight model's YAML with these changes gives."""
     spec = load_model("flight_delay")
     rules = spec.rollout.model_dump(mode="json") | {"limits": spec.rollout.limits.model_dump()}
-    for key, value in (STRATEGIES[name] | changes).items():
+    for key, value in [*STRATEGIES[name].items(), *changes.items()]:
         rules[key] = rules[key] | value if isinstance(value, dict) else value
     strategy = name.partition(",")[0]
     rules |= {"strategy": "canary" if strategy == "aa_test" else strategy}
