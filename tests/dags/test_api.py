@@ -44,13 +44,17 @@ def as_user(app, role):
 def test_every_route_asks_for_a_login(app):
     client = TestClient(app)
     for route in app.routes:
-        path = route.path.format(model="flight_delay", name="window.html")
+        path = route.path.format(model="flight_delay", name="window.html", number=1)
         for method in route.methods:
             assert client.request(method, path).status_code == 401, (method, path)
 
 
-def test_a_user_without_a_role_is_refused(app):
-    assert as_user(app, None).get("/models/flight_delay/reports/window.html").status_code == 403
+PATHS = ["/models/flight_delay/reports/window.html", "/deployments", "/models/flight_delay/deployments"]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "/models/flight_delay/deployments/1"])
+def test_a_user_without_a_role_is_refused(app, path):
+    assert as_user(app, None).get(path).status_code == 403
 
 
 def test_a_reader_sees_the_report(app):

@@ -20,7 +20,7 @@ from include.lifecycle.rollout.change_size import TagsOf, change_of
 from include.lifecycle.rollout.driver import close_rollout
 from include.lifecycle.rollout.effects import Hands, usual_hands
 from include.lifecycle.rollout.lease import rollout_row
-from include.lifecycle.rollout.plan_words import estimate_now, plan_sentences
+from include.lifecycle.rollout.plan_words import plan_sentences
 from include.lifecycle.rollout.states import Plan, State
 from include.lifecycle.rollout.still_valid import reopen, still_valid
 from include.lifecycle.runtime import RunContext, Runtime
@@ -56,7 +56,7 @@ def ask_approval(
     need = approval_need(spec, plan.requested_by, change)
     with transaction(rt.engine) as connection:
         candidate, judged = evidence_of(connection, spec.name, row["candidate_id"])
-        body = question(plan, need, change, candidate, judged, plan_sentences(plan, estimate_now(rt, plan)))
+        body = question(plan, need, change, candidate, judged, plan_sentences(plan))
         subject = f"Roll out version {plan.version} of {spec.name}?"
         entry = Entry(
             model=spec.name,

@@ -54,7 +54,7 @@ def plan_rollout(
         candidate = _claim_newest(connection, rt, spec.name, champion)
         if candidate is None:
             return PlannedRollout(rollout_id=None, model=spec.name, reason="no candidate waits")
-        asked_by = _requesters(connection, spec.name, candidate["run_id"])
+        asked_by = requesters_of(connection, spec.name, candidate["run_id"])
         plan = make_plan(spec, candidate["version"], champion, traffic, requesters=asked_by, by_hand=by_hand)
         if plan.estimate is not None and plan.estimate.problem:
             return _refuse(connection, rt, run, candidate, plan)
@@ -73,12 +73,13 @@ def _not_now(connection: Connection, model: str, champion: int | None) -> str:
         return f"rollout {other['id']} is open ({other['state']})"
     if reason := frozen_reason(connection, model) or under_way(connection, model):
         return reason
-    if (newest := _newest(connection, model)) is not None and is_stale(newest, champion):
+    if (newest := newest_open(connection, model)) is not None and is_stale(newest, champion):
         return f"the champion became version {champion} while version {newest['version']} was judged; it stays open"
     return ""
 
 
-def _newest(connection: Connection, model: str) -> RowMapping | None:
+def newest_open(connection: Connection, model: str) -> RowMapping | None:
+    """The open candidate with the highest version, or None."""
     mine = (candidates.c.model == model) & (candidates.c.state == "open")
     return connection.execute(select(candidates).where(mine).order_by(candidates.c.version.desc()).limit(1)).mappings().first()
 
@@ -167,7 +168,7 @@ def _open(
     return _planned(row)
 
 
-def _requesters(connection: Connection, model: str, run_id: str | None) -> list[str]:
+def requesters_of(connection: Connection, model: str, run_id: str | None) -> list[str]:
     """All who asked for the training that made this candidate: one run answers every open request."""
     mine = (training_requests.c.model == model) & (training_requests.c.run_id == run_id)
     query = select(training_requests.c.requested_by).where(mine).order_by(training_requests.c.id)

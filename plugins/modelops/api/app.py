@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from include.lifecycle.runtime import runtime
 from include.lifecycle.storage import segment
+from modelops.api.deployments import router as deployments
 
 app = FastAPI(
     title="ModelOps",
@@ -17,6 +18,7 @@ app = FastAPI(
     openapi_url=None,
     dependencies=[Depends(requires_authenticated()), Depends(requires_access_view(AccessView.PLUGINS))],
 )
+app.include_router(deployments)  # with the app's dependencies: the same login and role
 
 
 @app.get("/models/{model}/reports/{name}")

@@ -263,7 +263,7 @@ def test_what_people_are_shown(rt, poll, spec):
         "2 of 3 members of the committee must approve (risk high, change medium: the algorithm changed): ann, bob, cid",
         "**Asked for by:** ada; who asked may not approve.",
         "Version 8, strategy canary, against champion 7.",
-        "Traffic unknown",
+        "- Stage 1, 10 % of the traffic to the challenger.",
         "not worse than version 7",
         "| floor | pass | 0.71 \\| above 0.6 |",
         "| roc_auc | 0.7312 | 0.7101 | 0.5000 |",
