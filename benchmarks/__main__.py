@@ -26,6 +26,7 @@ CLAIMS = (
     "fleet",
     "train_overhead",
     "growth",
+    "serving",
 )
 """Modules of this package, in the order in which they run."""
 _SIGN = {"at_least": ">=", "at_most": "<="}

@@ -55,7 +55,7 @@ class Postgres:
 @contextmanager
 def postgres(folder: Path, *databases: str) -> Iterator[Postgres]:
     """A PostgreSQL in `folder/pg` with these databases; RuntimeError with its log's end when it does not start."""
-    root, password, port = folder / f"pg-{uuid4().hex[:6]}", uuid4().hex, _free_port()
+    root, password, port = folder / f"pg-{uuid4().hex[:6]}", uuid4().hex, free_port()
     root.mkdir(parents=True)
     embedded.initialise(root / "data", password)
     passfile = root / "pgpass"
@@ -66,19 +66,19 @@ def postgres(folder: Path, *databases: str) -> Iterator[Postgres]:
         process = subprocess.Popen(command, stdout=log, stderr=log, user=embedded.system_user(), cwd=root / "data")
     server = Postgres(port, password, passfile)
     try:
-        _await(process, root / "log", lambda: server.run("postgres", "SELECT 1"), psycopg2.OperationalError)
+        await_process(process, root / "log", lambda: server.run("postgres", "SELECT 1"), psycopg2.OperationalError)
         for database in databases:
             server.run("postgres", f'CREATE DATABASE "{database}"')
         yield server
     finally:
-        _end(process, signal.SIGINT)
+        end_process(process, signal.SIGINT)
         shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
 def mlflow(folder: Path) -> Iterator[str]:
     """An MLflow server with one worker and SQLite behind it; yields its URL."""
-    root, port = folder / f"mlflow-{uuid4().hex[:6]}", _free_port()
+    root, port = folder / f"mlflow-{uuid4().hex[:6]}", free_port()
     root.mkdir(parents=True)
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--serve-artifacts"]
@@ -88,14 +88,17 @@ def mlflow(folder: Path) -> Iterator[str]:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, env=environment, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        _await(process, root / "log", lambda: urllib.request.urlopen(f"{url}/health", timeout=2).close(), OSError)
+        await_process(process, root / "log", lambda: urllib.request.urlopen(f"{url}/health", timeout=2).close(), OSError)
         yield url
     finally:
-        _end(process, signal.SIGTERM)
+        end_process(process, signal.SIGTERM)
         shutil.rmtree(root, ignore_errors=True)
 
 
-def _await(process: subprocess.Popen[bytes], log: Path, ask: Callable[[], None], silent: type[Exception]) -> None:
+def await_process(
+    process: subprocess.Popen[bytes], log: Path, ask: Callable[[], None], silent: type[Exception] = OSError
+) -> None:
+    """Wait until `ask` goes through; RuntimeError with the end of the log when the process ends or is silent for too long."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -109,8 +112,8 @@ def _await(process: subprocess.Popen[bytes], log: Path, ask: Callable[[], None],
             return
 
 
-def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
-    """End the process that was started here, and its own children where it leads a session."""
+def end_process(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
+    """End the process that was started here, and its own children where it leads a session and does not end by itself."""
     leads = os.getpgid(process.pid) == process.pid if process.poll() is None else False
     if process.poll() is None:
         process.send_signal(how)
@@ -123,7 +126,8 @@ def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
     import random
 
     while True:
