@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -191,4 +190,4 @@ def test_the_serving_check_makes_itself_a_key_once(tmp_path: Path) -> None:
     assert KeyRing(path, "flights").client([(b"x-api-key", headers["x-api-key"].encode())]) == "modelops-serving-check"
     assert len(read_keys(path)) == 1
     secret = tmp_path / "secrets" / "server-probe-key"
-    assert os.stat(secret).st_mode & 0o777 == 0o600  # noqa: PTH116 - the mode alone
+    assert secret.stat().st_mode & 0o777 == 0o600

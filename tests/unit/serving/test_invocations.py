@@ -119,6 +119,7 @@ def test_what_is_wrong_is_named(body: Any, named: str) -> None:
         (b"distance,wind_speed,carrier\nfar,2,AA\n", "input 'distance', row 0: 'far' is no number"),
         (b"distance,wind_speed,carrier\ninf,2,AA\n", "input 'distance', row 0"),
         (b"distance,wind_speed,carrier\nnan,2,AA\n", "input 'distance', row 0"),
+        (b"distance,wind_speed,carrier\n1_0,2,AA\n", "input 'distance', row 0"),
         (b'distance,wind_speed,carrier\n1,2,"AA', "no CSV"),
         (b"\xff", "no CSV in UTF-8"),
     ],
