@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from include.lifecycle.commands import (
+    ab,
     api_key,
     apply,
     backup,
@@ -69,6 +70,7 @@ COMMANDS = (
     backup,
     release,
     rollout,
+    ab,
     rollback,
     freeze,
     drill,

@@ -1,0 +1,99 @@
+"""Opens an A/A test: the champion's version twice, the second time as baseline arm. Whatever differs then is noise or a fault.
+
+It needs no candidate and promotes nothing; the same driver walks it, the same measuring judges it.
+"""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Connection, select
+
+from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.ledger import Entry
+from include.lifecycle.results import PlannedRollout
+from include.lifecycle.rollout.estimate import estimate
+from include.lifecycle.rollout.freezing import frozen_reason
+from include.lifecycle.rollout.hands import Hands, usual_hands
+from include.lifecycle.rollout.lease import open_rollout
+from include.lifecycle.rollout.plans import make_plan
+from include.lifecycle.rollout.recent_traffic import RecentTraffic, recent_traffic
+from include.lifecycle.rollout.states import Plan, Status
+from include.lifecycle.rollout.strategies import stages_of
+from include.lifecycle.runtime import RunContext, Runtime
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.tables import rollouts
+
+
+def plan_aa_test(spec: ModelSpec, rt: Runtime, run: RunContext, *, reason: str, hands: Hands | None = None) -> PlannedRollout:
+    """Open an A/A test of the champion by `rollout.ab_test` for this run; the same run again gets the same one.
+
+    `rollout_id` is None, with the reason, when there is no champion, another rollout is open, the model is frozen, or the test
+    cannot get its samples in time at the model's traffic.
+    Raises SourceUnavailableError when MLflow or the database does not answer.
+    """
+    used = hands or usual_hands(rt)
+    log, patience = rt.settings.gateway_log, spec.rollout.give_up_after
+    traffic = recent_traffic(log, spec.name, used.champion_of(rt, spec.name), give_up_after=patience, now=time.time())
+    with transaction(rt.engine) as connection:
+        lock_model(connection, spec.name)
+        champion = used.champion_of(rt, spec.name)
+        mine = (rollouts.c.model == spec.name) & (rollouts.c.run_id == run.run_id)
+        row = connection.execute(select(rollouts.c.id, rollouts.c.reason).where(mine)).mappings().first()
+        if row is not None:
+            return _planned(spec.name, row["id"], champion, row["reason"])
+        if champion is None:
+            return _planned(spec.name, None, None, "there is no champion to compare with itself")
+        if (other := open_rollout(connection, spec.name)) is not None:
+            return _planned(spec.name, None, champion, f"rollout {other['id']} is open ({other['state']})")
+        if frozen := frozen_reason(connection, spec.name):
+            return _planned(spec.name, None, champion, f"frozen: {frozen}")
+        plan = aa_plan(spec, champion, traffic)
+        if plan.estimate is not None and plan.estimate.problem:
+            return _planned(spec.name, None, champion, plan.estimate.problem)
+        return _open(connection, rt, run, plan, reason)
+
+
+def aa_plan(spec: ModelSpec, champion: int, traffic: RecentTraffic) -> Plan:
+    """What is agreed for an A/A test of `champion`."""
+    rules = spec.rollout.model_copy(update={"strategy": "ab_test"})
+    made = make_plan(spec.model_copy(update={"rollout": rules}), champion, champion, traffic)
+    plan = made.model_copy(update={"strategy": "aa_test", "stages": stages_of("aa_test", rules, spec.server.replicas)})
+    return plan.model_copy(update={"estimate": estimate(plan, traffic)})
+
+
+def _open(connection: Connection, rt: Runtime, run: RunContext, plan: Plan, reason: str) -> PlannedRollout:
+    told = f"A/A test of version {plan.version}: {plan.stages[0].baseline} % of the keys to a second server of it; {reason}"
+    values = {
+        "model": plan.model,
+        "version": plan.version,
+        "champion": plan.champion,
+        "strategy": plan.strategy,
+        "reason": told,
+        "plan": plan.model_dump(mode="json"),
+        "status": Status().model_dump(mode="json"),
+        "run_id": run.run_id,
+        "created_at": rt.clock.now(),
+    }
+    rollout_id = connection.execute(rollouts.insert().values(values).returning(rollouts.c.id)).scalar_one()
+    entry = Entry(
+        model=plan.model,
+        kind="rollout",
+        act="plan A/A test",
+        reason=told,
+        actor=run.actor,
+        version_before=plan.champion,
+        version_after=plan.champion,
+        spec_hash=plan.spec_hash,
+        run_id=run.run_id,
+        idempotency_key=f"rollout:{rollout_id}:plan",
+        evidence={"plan": values["plan"]},
+    )
+    rt.ledger.write(entry, connection)
+    return _planned(plan.model, rollout_id, plan.champion, told)
+
+
+def _planned(model: str, rollout_id: int | None, champion: int | None, reason: str) -> PlannedRollout:
+    return PlannedRollout(
+        rollout_id=rollout_id, model=model, version=champion, champion=champion, strategy="aa_test", reason=reason
+    )
