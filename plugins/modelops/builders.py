@@ -104,7 +104,7 @@ def deploy_dag(spec: ModelSpec) -> DAG:
 
 
 def _deploy_form(spec: ModelSpec) -> dict[str, Any]:
-    """What a run by hand may give in place of the YAML's steps; a run that an event woke leaves all empty."""
+    """What a run by hand may give in place of the YAML's steps, and plan mode; a run that an event woke leaves all empty."""
     words = ", ".join(f"{step.percent} %" for step in spec.rollout.steps)
     usual: dict[str, Any] = {"section": "Canary steps of this run"}
     return {
@@ -134,6 +134,9 @@ def _deploy_form(spec: ModelSpec) -> dict[str, Any]:
             title="Minutes that each step lasts at least",
             description="Empty: as the YAML's first step.",
             **usual,
+        ),
+        "plan_only": Param(
+            False, type="boolean", title="Only plan", description="The plan goes to the log of plan_rollout; nothing is done."
         ),
     }
 

@@ -64,13 +64,35 @@ class RegisterModelOperator(LifecycleOperator):
 
 
 class RetireVersionsOperator(LifecycleOperator):
-    """Archive versions that lost their last alias long enough ago, and prove that nothing serves them."""
+    """Archive versions that lost their last alias long enough ago, and prove that nothing serves them.
 
-    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> Retirement:
+    :param plan_only: Log and return what would be kept, archived or removed, and do nothing. (templated)
+    """
+
+    template_fields: Sequence[str] = ("model", "plan_only")
+
+    def __init__(self, *, plan_only: bool | str = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan_only = plan_only
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> Retirement | dict[str, Any]:
         """Retire what may go; say why the others stay."""
         from include.lifecycle.registry.retirement import retire_versions
 
+        if str(self.plan_only).lower() == "true":
+            return self._plan(spec, rt)
         return retire_versions(spec, rt, run)
+
+    def _plan(self, spec: ModelSpec, rt: Runtime) -> dict[str, Any]:
+        from include.lifecycle.database import transaction
+        from include.lifecycle.registry.retention import plan_retention
+
+        with transaction(rt.engine) as connection:
+            plans = plan_retention(spec, rt, connection)
+        for plan in plans:
+            self.log.info("%s version %s: %s, %s", spec.name, plan.version, plan.decision, plan.reasons)
+        told = [{"version": plan.version, "decision": plan.decision, "why": plan.reasons} for plan in plans]
+        return {"model": spec.name, "plan_only": True, "plan": told}
 
 
 class ReplayVersionOperator(BaseOperator):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
@@ -13,6 +13,9 @@ from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.assets import WAKE_UPS, promotions, wake
 from modelops.operators.base import LifecycleOperator, plain
+
+if TYPE_CHECKING:
+    from include.lifecycle.rollout.by_hand import ByHand
 
 
 class PlanRolloutOperator(LifecycleOperator):
@@ -28,7 +31,11 @@ class PlanRolloutOperator(LifecycleOperator):
 
         dag_run: Any = context["dag_run"]
         by = getattr(dag_run, "triggering_user_name", None) or "airflow"
-        planned = plan_rollout(spec, rt, run, by_hand=read_by_hand(dict(context["params"]), by))
+        params = dict(context["params"])
+        by_hand = read_by_hand(params, by)
+        if params.get("plan_only"):
+            self._only_plan(spec, rt, by_hand, context)
+        planned = plan_rollout(spec, rt, run, by_hand=by_hand)
         if planned.refused:
             raise AirflowFailException(planned.reason)
         if planned.rollout_id is None:
@@ -36,6 +43,16 @@ class PlanRolloutOperator(LifecycleOperator):
         for line in planned.estimate:
             self.log.info(line)
         return planned
+
+    def _only_plan(self, spec: ModelSpec, rt: Runtime, by_hand: ByHand | None, context: Context) -> NoReturn:
+        """Plan mode: the plan goes to the log and to XCom `plan`; the run ends skipped, and nothing was claimed."""
+        from include.lifecycle.rollout.preview import preview_rollout
+
+        preview = preview_rollout(spec, rt, by_hand=by_hand)
+        for line in preview.told():
+            self.log.info(line)
+        context["ti"].xcom_push(key="plan", value=plain(preview))
+        raise AirflowSkipException(f"plan only: {preview.told()[0]}")
 
 
 class CheckServingOperator(LifecycleOperator):
