@@ -114,11 +114,10 @@ def test_gateway_down_is_retryable_and_a_restart_brings_the_traffic_back(place, 
     rt, target = place
     servers = {1: serve(rt, target, 1)}
     target.apply(traffic({1: 100}, servers, 1))
-    stack.envoy.kill()
-    stack.envoy.wait()
+    stack.stop_gateway()
     with pytest.raises(SourceUnavailableError, match="gateway admin"):
         target.apply(traffic({1: 100}, servers, None))
-    stack.start_envoy()
+    stack.start_gateway()
     assert target.read_back("churn") == {1: 100}
     assert target.apply(traffic({1: 100}, servers, None)) == 2
 

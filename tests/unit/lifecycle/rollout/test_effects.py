@@ -1,4 +1,4 @@
-"""Effects of every kind of stage on a real database: in their order, killed before each boundary, and with a stranger's traffic."""
+"""Effects of every kind of stage on a real database: in order, killed before each boundary, and with a stranger's traffic."""
 
 import pytest
 
