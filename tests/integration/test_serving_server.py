@@ -40,8 +40,10 @@ def logged(log_dir: Path) -> Any:
         return predictions_relation(connection, log_dir, ["distance"], ["carrier"]).df()
 
 
-def refused(folder: Path, digest: str, log_dir: Path, port: int = 0) -> tuple[int, str]:
-    done = subprocess.run(command(folder, digest, port, log_dir), cwd=PROJECT_ROOT, capture_output=True, timeout=60, check=False)
+def refused(folder: Path, digest: str, log_dir: Path, port: int = 0, *options: str) -> tuple[int, str]:
+    done = subprocess.run(
+        command(folder, digest, port, log_dir, *options), cwd=PROJECT_ROOT, capture_output=True, timeout=60, check=False
+    )
     return done.returncode, done.stderr.decode()
 
 
