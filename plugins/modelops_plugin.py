@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from modelops.links import DataReportLink, EvaluationReportLink, ReportLink
+from modelops.links import DataReportLink, EvaluationReportLink, ReportLink, RolloutReportLink
 
 _IS_API_SERVER = any("api-server" in argument or "api_server" in argument for argument in sys.argv) or (
     "airflow.api_fastapi.main" in sys.modules
@@ -17,12 +17,14 @@ _IS_API_SERVER = any("api-server" in argument or "api_server" in argument for ar
 def _apps() -> list[dict[str, Any]]:
     if not _IS_API_SERVER:
         return []
+    from modelops.api.alerts import app as alerts
     from modelops.api.app import app
     from modelops.api.webhooks import app as webhooks
 
     return [
         {"app": app, "url_prefix": "/modelops/v1", "name": "modelops"},
         {"app": webhooks, "url_prefix": "/modelops/hooks", "name": "modelops-hooks"},
+        {"app": alerts, "url_prefix": "/modelops/alerts", "name": "modelops-alerts"},
     ]
 
 
@@ -31,4 +33,9 @@ class ModelOpsPlugin(AirflowPlugin):
 
     name = "modelops"
     fastapi_apps = _apps()
-    operator_extra_links = [ReportLink(), DataReportLink(), EvaluationReportLink()]  # noqa: RUF012 - Airflow declares these as instance variables
+    operator_extra_links = [  # noqa: RUF012 - Airflow declares these as instance variables
+        ReportLink(),
+        DataReportLink(),
+        EvaluationReportLink(),
+        RolloutReportLink(),
+    ]

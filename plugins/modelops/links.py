@@ -44,3 +44,16 @@ class EvaluationReportLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Route of the page that this task wrote."""
         return f"/modelops/v1/models/{ti_key.dag_id.partition('__')[2]}/reports/evaluation-{segment(ti_key.run_id)}.html"
+
+
+class RolloutReportLink(BaseOperatorLink):
+    """The page of a shadow's pairs, or of an A/B or A/A test, which grows while the rollout goes on; others have none."""
+
+    name = "Rollout report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Route of the page of this run, by the strategy that was planned; an empty string where there is no page."""
+        kinds = {"shadow": "shadow", "ab_test": "experiment", "aa_test": "experiment"}
+        planned = getattr(operator, "planned", None)
+        kind = kinds.get(str(planned.get("strategy"))) if isinstance(planned, dict) else None
+        return f"/modelops/v1/models/{planned['model']}/reports/{kind}-{segment(ti_key.run_id)}.html" if planned and kind else ""

@@ -14,7 +14,21 @@ from airflow.sdk.definitions.asset import Asset, AssetAlias
 from include.lifecycle.loading import model_names
 from tests.dags.conftest import ROOT
 
-PLATFORM = {"monitor_hourly", "decide", "ask", "backup", "drill", "freeze", "rollback", "replay", "retire", "steer", "upkeep"}
+PLATFORM = {
+    "aa_test",
+    "measure_experiments",
+    "monitor_hourly",
+    "decide",
+    "ask",
+    "backup",
+    "drill",
+    "freeze",
+    "rollback",
+    "replay",
+    "retire",
+    "steer",
+    "upkeep",
+}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from include.lifecycle.results import PlannedRollout, RolloutOutcome, ServingChe
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.assets import WAKE_UPS, promotions, wake
+from modelops.links import RolloutReportLink
 from modelops.operators.base import LifecycleOperator, plain
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class RollOutVersionOperator(LifecycleOperator):
     """
 
     template_fields: Sequence[str] = ("model", "planned")
+    operator_extra_links = (RolloutReportLink(),)
 
     def __init__(self, *, planned: Any, poll: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -5,15 +5,20 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.data.validation_report import publish_page
 from include.lifecycle.evaluation.report import HTML
 from include.lifecycle.evaluation.report import publish_page as publish_evaluation
+from include.lifecycle.rollout.experiments.page import page_name as experiment_page
+from include.lifecycle.rollout.shadowing.page import page_name as shadow_page
 from include.lifecycle.runtime import RunContext, build_runtime
 from include.settings import load_settings
-from modelops.links import DataReportLink, EvaluationReportLink
+from modelops.links import DataReportLink, EvaluationReportLink, RolloutReportLink
 from modelops.operators.data import ValidateDataOperator
 from modelops.operators.evaluation import EvaluateModelOperator
+from modelops.operators.rollout import RollOutVersionOperator
 from tests.unit.lifecycle.data.test_preparation import START
 
 RUN_ID = "manual__2026-01-01T00:00:00+00:00"
@@ -54,3 +59,16 @@ def test_values_on_the_page_are_text_only(tmp_path):
     text = page.read_text()
     assert "&lt;script&gt;" in text
     assert not any(tag in text for tag in ("<script", "<i>", "<u>", "<b>alert", "<td><b>"))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name"),
+    [("shadow", shadow_page(RUN_ID)), ("ab_test", experiment_page(RUN_ID)), ("aa_test", experiment_page(RUN_ID)), ("canary", "")],
+)
+def test_the_rollouts_link_names_the_page_of_its_strategy(strategy, name):
+    planned = {"model": "trips", "rollout_id": 3, "strategy": strategy}
+    operator: Any = RollOutVersionOperator(task_id="roll_out", model="trips", planned=planned, poll=1.0)
+    key: Any = SimpleNamespace(dag_id="deploy__trips", run_id=RUN_ID)
+    (link,) = operator.operator_extra_links
+    assert isinstance(link, RolloutReportLink)
+    assert link.get_link(operator, ti_key=key) == (f"/modelops/v1/models/trips/reports/{name}" if name else "")

@@ -11,18 +11,19 @@ from sqlalchemy import Connection, select
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.ledger import Entry
-from include.lifecycle.results import PlannedRollout
+from include.lifecycle.results import PlannedRollout, RolloutOutcome
 from include.lifecycle.rollout.estimate import estimate
 from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
 from include.lifecycle.rollout.plans import make_plan
 from include.lifecycle.rollout.recent_traffic import RecentTraffic, recent_traffic
-from include.lifecycle.rollout.states import Plan, Status
+from include.lifecycle.rollout.states import Plan, State, Status
 from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import rollouts
+from include.lifecycle.verdicts import Outcome
 
 
 def plan_aa_test(spec: ModelSpec, rt: Runtime, run: RunContext, *, reason: str, hands: Hands | None = None) -> PlannedRollout:
@@ -52,6 +53,15 @@ def plan_aa_test(spec: ModelSpec, rt: Runtime, run: RunContext, *, reason: str, 
         if plan.estimate is not None and plan.estimate.problem:
             return _planned(spec.name, None, champion, plan.estimate.problem)
         return _open(connection, rt, run, plan, reason)
+
+
+def passed_aa_test(rt: Runtime, outcome: RolloutOutcome) -> bool:
+    """Whether the test was concluded, and by a verdict that passed: the ledger's entry of its end says so."""
+    entries = rt.ledger.read(outcome.model, kind="rollout")
+    mine = f"rollout:{outcome.rollout_id}:"
+    ended = (one for one in entries if one["act"] == "conclude" and str(one["idempotency_key"]).startswith(mine))
+    last = next(ended, None)
+    return outcome.state == State.CONCLUDED and last is not None and last["verdict"] == Outcome.PASS
 
 
 def aa_plan(spec: ModelSpec, champion: int, traffic: RecentTraffic) -> Plan:
