@@ -13,6 +13,7 @@ _DURATIONS = {
     "watchdog_grace": ("MODELOPS_WATCHDOG_GRACE", "3s"),
     "down_after": ("MODELOPS_DOWN_AFTER", "15s"),
     "orphan_after": ("MODELOPS_ORPHAN_AFTER", "10m"),
+    "alert_cooldown": ("MODELOPS_ALERT_COOLDOWN", "15m"),
     "recovery_time": ("MODELOPS_RECOVERY_TIME", "1h"),
     "recovery_point": ("MODELOPS_RECOVERY_POINT", "1d"),
 }
@@ -27,6 +28,7 @@ class UpkeepSettings:
 
     `watchdog_poll`: between two looks; `watchdog_grace`: a broken limit must stand so long, since the driver acts first;
     `down_after`: a model without a healthy server for so long is a P0; `orphan_after`: a server that no row wants is stopped.
+    `alert_cooldown`: for so long after a way back an alert without a version starts no other one.
     A drill fails above `recovery_time` (RTO, of the service) and `recovery_point` (RPO, age of the newest backup).
     """
 
@@ -34,6 +36,7 @@ class UpkeepSettings:
     watchdog_grace: timedelta = timedelta(seconds=3)
     down_after: timedelta = timedelta(seconds=15)
     orphan_after: timedelta = timedelta(minutes=10)
+    alert_cooldown: timedelta = timedelta(minutes=15)
     recovery_time: timedelta = timedelta(hours=1)
     recovery_point: timedelta = timedelta(days=1)
     log_bytes: int = 200_000_000
