@@ -27,6 +27,7 @@ CLAIMS = (
     "train_overhead",
     "growth",
     "serving",
+    "waiting",
 )
 """Modules of this package, in the order in which they run."""
 _SIGN = {"at_least": ">=", "at_most": "<="}
