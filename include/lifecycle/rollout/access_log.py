@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from include.serving.log_schema import BASELINE, LIVE
+
 MAX_BYTES = 4_000_000
 
 
@@ -58,7 +60,8 @@ def _read(path: Path, position: Position, limit: int) -> tuple[list[bytes], Posi
 
 @dataclass(frozen=True)
 class Request:
-    """One answered request: when it arrived (epoch seconds), its arm, how long it took and whether the arm failed.
+    """One answered request: when it arrived (epoch seconds), the version and arm that it was assigned to, how long it took,
+    whether the arm failed, and whether another server had to answer (`rescued`).
 
     An arm failed when the client got 5xx, when another attempt was needed, or when another version's server answered: the arm
     that a request was assigned to owns what happened to it (intention to treat).
@@ -68,6 +71,8 @@ class Request:
     assigned: int
     duration_us: int
     failed: bool
+    arm: str = LIVE
+    rescued: bool = False
 
 
 def parse(line: bytes, model: str, ports: dict[int, tuple[int, ...]]) -> Request | None:
@@ -82,8 +87,10 @@ def parse(line: bytes, model: str, ports: dict[int, tuple[int, ...]]) -> Request
     if raw.get("model") != model or not str(raw.get("assigned") or "").isdigit():
         return None
     assigned, code = int(raw["assigned"]), int(raw.get("code") or 0)
-    port = str(raw.get("host") or "").rpartition(":")[2]
-    elsewhere = port.isdigit() and assigned in ports and int(port) not in ports[assigned]
+    port, arm = str(raw.get("host") or "").rpartition(":")[2], BASELINE if raw.get("arm") == BASELINE else LIVE
+    # a baseline server has a port of its own; the champion's servers are who rescues it
+    mine = port.isdigit() and assigned in ports and int(port) in ports[assigned]
+    elsewhere = mine if arm == BASELINE else port.isdigit() and assigned in ports and not mine
     failed = code >= 500 or int(raw.get("attempts") or 0) > 1 or elsewhere
     duration = str(raw.get("us") or "")
-    return Request(float(raw["ts"]), assigned, int(duration) if duration.isdigit() else 0, failed)
+    return Request(float(raw["ts"]), assigned, int(duration) if duration.isdigit() else 0, failed, arm, elsewhere)

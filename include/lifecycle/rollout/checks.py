@@ -1,36 +1,42 @@
 """The checks of a rollout: each looks at one kind of evidence and answers pass, fail or inconclusive. Pure.
 
 Failing uses the plan's alpha (chance to roll back a good version), passing uses MISS_RATE (chance to let a bad step pass).
+Formulas, sources and measured error rates: docs/rollout-analysis.md.
 """
 
 from __future__ import annotations
 
+import math
+
 from include.lifecycle.rollout.experiment import check_experiment
+from include.lifecycle.rollout.harm import known_share
+from include.lifecycle.rollout.judging import MISS_RATE, judge_share, unplanned_split, with_harm
+from include.lifecycle.rollout.metric_checks import metric_checks
+from include.lifecycle.rollout.server_check import server_checks
 from include.lifecycle.rollout.shadow import check_agreement
 from include.lifecycle.rollout.states import Measurement, Plan, Stage
-from include.lifecycle.statistics.sequential import proportion_interval
 from include.lifecycle.verdicts import Outcome, Verdict
 
-MISS_RATE = 0.05
+__all__ = ["MISS_RATE", "bake_checks", "check_error_rate", "check_latency", "check_performance", "judge_share", "stage_checks"]
+
 SLOW_SHARE = 0.05
 
 
-def judge_share(check: str, hits: int, total: int, limit: float, alpha: float) -> Verdict:
-    """Judge a share against `limit` by its confidence sequence: lower bound above fails, upper bound below passes.
+def check_error_rate(plan: Plan, seen: Measurement, stage: Stage | None = None) -> Verdict:
+    """Share of the challenger's requests that failed, needed another attempt, or were answered by another version.
 
-    A fail is wrong with probability at most `alpha` over the whole stream, a pass with at most MISS_RATE.
+    Fails above the hard limit, and when the safe test shows that the challenger fails more often than the arm beside it, by more
+    than `limits.error_floor`.
     """
-    lower = proportion_interval(hits, total, alpha)[0]
-    upper = proportion_interval(hits, total, MISS_RATE)[1]
-    outcome = Outcome.FAIL if lower > limit else Outcome.PASS if upper < limit else Outcome.INCONCLUSIVE
-    evidence = {"hits": hits, "total": total, "lower": lower, "upper": upper, "limit": limit, "alpha": alpha}
-    share = f"{hits} of {total} requests" if total else "no requests yet"
-    return Verdict(check=check, outcome=outcome, reason=f"{share}; limit {limit:.1%}, lower bound {lower:.2%}", evidence=evidence)
-
-
-def check_error_rate(plan: Plan, seen: Measurement) -> Verdict:
-    """Share of the challenger's requests that failed, needed another attempt, or were answered by another version."""
-    return judge_share("error_rate", seen.errors, seen.requests, plan.limits.error_rate, plan.alpha)
+    test, limits = seen.error_test, plan.limits
+    hard = judge_share("error_rate", seen.errors, seen.requests, limits.error_rate, plan.alpha)
+    unplanned = unplanned_split(test, known_share(stage))
+    harm = ""
+    if not unplanned and test.rejects(plan.alpha) and test.difference > limits.error_floor:
+        (hits, total), (other_hits, other_total) = test.champion, test.challenger
+        harm = f"{other_hits:.0f} of {other_total:.0f} requests failed, beside {hits:.0f} of {total:.0f} in the same seconds"
+    more = {"difference": test.difference, "error_floor": limits.error_floor} | ({"unplanned": unplanned} if unplanned else {})
+    return with_harm(hard, harm, test.log_best, plan.alpha, more)
 
 
 def latency_limit_us(plan: Plan, champion_p95_us: float) -> float:
@@ -43,11 +49,29 @@ def latency_limit_us(plan: Plan, champion_p95_us: float) -> float:
     return max(plan.limits.latency_ratio * champion_p95_us, champion_p95_us + floor_us)
 
 
-def check_latency(plan: Plan, seen: Measurement) -> Verdict:
-    """Share of slow requests against 5 %; slow is judged beside champion requests of the same moments (latency_limit_us)."""
-    verdict = judge_share("latency", seen.slow, seen.timed, SLOW_SHARE, plan.alpha)
-    more = {"champion_p95_us": seen.champion_p95_us, "limit_us": seen.limit_us}
-    return verdict.model_copy(update={"evidence": verdict.evidence | more})
+def check_latency(plan: Plan, seen: Measurement, stage: Stage | None = None) -> Verdict:
+    """Share of slow requests against 5 %; slow is judged beside champion requests of the same moments (latency_limit_us).
+
+    Fails above the hard limit, and when the safe tests show that the challenger is slower than the arm beside it by more than
+    `limits.latency_floor`, at its median or its p95 (harm.py).
+    """
+    hard = judge_share("latency", seen.slow, seen.timed, SLOW_SHARE, plan.alpha)
+    tests = seen.latency_tests
+    unplanned = next((why for test in tests.values() if (why := unplanned_split(test, known_share(stage)))), "")
+    harm = ""
+    if not unplanned and seen.latency_best >= -math.log(plan.alpha):
+        harm = f"slower than the arm beside it by more than the floor: {_slow_shares(seen)}"
+    more = {"champion_p95_us": seen.champion_p95_us, "limit_us": seen.limit_us, "slow_shares": _slow_shares(seen)}
+    return with_harm(hard, harm, seen.latency_best, plan.alpha, more)
+
+
+def _slow_shares(seen: Measurement) -> str:
+    """What the latency tests counted, in words: `p95: 12 of 100 against 40 of 900`."""
+    told = []
+    for name, test in seen.latency_tests.items():
+        (hits, total), (other_hits, other_total) = test.champion, test.challenger
+        told.append(f"{name}: {other_hits:.0f} of {other_total:.0f} against {hits:.0f} of {total:.0f}")
+    return ", ".join(told)
 
 
 def check_performance(plan: Plan, seen: Measurement) -> Verdict:
@@ -61,19 +85,19 @@ def check_performance(plan: Plan, seen: Measurement) -> Verdict:
     return Verdict(check="performance", outcome=outcome, reason=reason, evidence=found.model_dump() | {"limit": limit})
 
 
-def step_checks(plan: Plan, seen: Measurement) -> list[Verdict]:
-    """All checks of a step, where both arms have traffic."""
-    return [check_error_rate(plan, seen), check_latency(plan, seen), check_performance(plan, seen)]
-
-
 def stage_checks(plan: Plan, stage: Stage, seen: Measurement) -> list[Verdict]:
-    """All checks of one stage; a shadow is compared pairwise, an experiment is judged by its own test."""
+    """All checks of one stage: hard limits and safe tests everywhere, beside them what the stage's kind adds.
+
+    A shadow's errors and latency are those of its copies, which no client sees; its answers are compared pairwise where the stage
+    asks for it. An experiment is judged by its own test, too.
+    """
+    always = [check_error_rate(plan, seen, stage), check_latency(plan, seen, stage)]
+    measured = [*metric_checks(plan, seen), *server_checks(plan, seen)]
     if stage.kind == "mirror":
         paired = [check_agreement(plan, seen)] if "agreement" in stage.must_pass else []
-        return [check_error_rate(plan, seen), check_latency(plan, seen), *paired]
-    if stage.kind == "ab_test":
-        return [*step_checks(plan, seen), check_experiment(plan, seen)]
-    return step_checks(plan, seen)
+        return [*always, *paired, *measured]
+    special = [check_experiment(plan, seen)] if stage.kind == "ab_test" else []
+    return [*always, check_performance(plan, seen), *special, *measured]
 
 
 def bake_checks(plan: Plan, seen: Measurement) -> list[Verdict]:
@@ -81,4 +105,4 @@ def bake_checks(plan: Plan, seen: Measurement) -> list[Verdict]:
 
     A challenger that breaks down under the full load shows as errors: attempts that time out or fail over count as such.
     """
-    return [check_error_rate(plan, seen), check_performance(plan, seen)]
+    return [check_error_rate(plan, seen), check_performance(plan, seen), *metric_checks(plan, seen), *server_checks(plan, seen)]

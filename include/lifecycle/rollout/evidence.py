@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from include.lifecycle.rollout.source_evidence import ActionEvidence, GatewayEvidence, MetricEvidence, UsageEvidence
+from include.lifecycle.statistics.safe_test import SafeTest
+from include.lifecycle.statistics.sketch import Sketch
+
 Wish = Literal["pause", "resume", "skip", "abort", "conclude"]
 
 
@@ -29,10 +33,10 @@ class PerformanceEvidence(Plain):
 
 
 class PairEvidence(Plain):
-    """Answers of both versions to the same requests: `agreed` of `pairs` made the same decision."""
+    """Requests that both versions answered: `agreed` of `pairs` alike; one of several rows counts by the share that is alike."""
 
     pairs: int = 0
-    agreed: int = 0
+    agreed: float = 0.0
     detail: dict[str, Any] = {}
 
 
@@ -66,7 +70,10 @@ class Command(Plain):
 class Measurement(Plain):
     """What was seen since the present weights came into force. Counts are by assigned arm (intention to treat).
 
-    `slow` of `timed` challenger requests were above the latency limit; `limit_us` is the newest limit in microseconds.
+    `slow` of `timed` challenger requests were above the latency limit; `limit_us` is the newest limit in microseconds. `rescued`
+    were answered by another version's server; `failed_in_a_row` failed since the last one that did not. The safe tests compare
+    with the concurrent baseline where there is one, else with the champion; `latency_best` is the largest logarithm so far of the
+    mean e-value of the latency tests, `times` the durations by arm in microseconds. `silent` names sources that did not answer.
     The last four are circumstances: a person's wish, a newer open candidate, why nothing may go forward, what the watchdog did.
     """
 
@@ -78,6 +85,21 @@ class Measurement(Plain):
     champion_requests: int = 0
     champion_errors: int = 0
     champion_p95_us: float | None = None
+    baseline_requests: int = 0
+    baseline_errors: int = 0
+    rescued: int = 0
+    failed_in_a_row: int = 0
+    first_at: float | None = None
+    last_at: float | None = None
+    times: dict[str, Sketch] = {}
+    error_test: SafeTest = SafeTest()
+    latency_tests: dict[str, SafeTest] = {}
+    latency_best: float = 0.0
+    gateway: GatewayEvidence | None = None
+    metrics: dict[str, MetricEvidence] = {}
+    actions: ActionEvidence | None = None
+    usage: dict[str, UsageEvidence] = {}
+    silent: dict[str, str] = {}
     performance: PerformanceEvidence | None = None
     pairs: PairEvidence | None = None
     experiment: ExperimentEvidence | None = None

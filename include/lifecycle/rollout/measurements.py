@@ -6,13 +6,18 @@ Cursor and counts are stored together in the rollouts row, so each request is co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from include.lifecycle.rollout.access_log import Position, Request, end_of, parse, read_lines
 from include.lifecycle.rollout.checks import latency_limit_us
-from include.lifecycle.rollout.states import Cursor, Measurement, PerformanceEvidence, Plan, Status
+from include.lifecycle.rollout.harm import compare_errors, compare_latency, known_share
+from include.lifecycle.rollout.states import Cursor, Measurement, PerformanceEvidence, Plan, Stage, State, Status
+from include.lifecycle.statistics.sketch import Sketch
+from include.serving.log_schema import BASELINE
 
 WINDOW = 200  # champion requests, at least, whose p95 a challenger's request is compared with
 _FEWEST = 50  # with fewer champion requests nothing is said about latency
@@ -38,30 +43,84 @@ def measure(
     mark = plan.model.encode()
     parsed = (parse(line, plan.model, ports) for line in lines if mark in line)
     requests = [one for one in parsed if one is not None and one.at >= cursor.since]
-    seen, window = _add(plan, status.measurement, cursor.recent_champion_us, requests)
+    stage = plan.stage_at(status.step) if status.state is State.RUNNING else None
+    seen, window = _add(plan, stage, status.measurement, cursor.recent_champion_us, requests)
     if performance is not None:
         seen = seen.model_copy(update={"performance": performance()})
     after = cursor.model_copy(update={"inode": position.inode, "offset": position.offset, "recent_champion_us": window})
     return seen, after
 
 
-def _add(plan: Plan, seen: Measurement, recent: list[int], requests: Sequence[Request]) -> tuple[Measurement, list[int]]:
-    challenger = [one for one in requests if one.assigned == plan.version]
-    champion = [one for one in requests if one.assigned == plan.champion]
-    fresh = [one.duration_us for one in champion]
+@dataclass(frozen=True)
+class _Arms:
+    """The requests of one look by arm; `beside` is what the challenger is compared with."""
+
+    challenger: list[Request]
+    champion: list[Request]
+    baseline: list[Request]
+    beside: list[Request]
+
+
+def _divide(plan: Plan, stage: Stage | None, requests: Sequence[Request]) -> _Arms:
+    """Arms by assignment. In an A/A test the fresh server of the champion's own version is the challenger."""
+    baseline = [one for one in requests if one.arm == BASELINE]
+    champion = [one for one in requests if one.arm != BASELINE and one.assigned == plan.champion]
+    if plan.version == plan.champion:
+        return _Arms(baseline, champion, [], champion)
+    challenger = [one for one in requests if one.arm != BASELINE and one.assigned == plan.version]
+    return _Arms(challenger, champion, baseline, baseline if stage is not None and stage.baseline else champion)
+
+
+def _add(
+    plan: Plan, stage: Stage | None, seen: Measurement, recent: list[int], requests: Sequence[Request]
+) -> tuple[Measurement, list[int]]:
+    arms, share = _divide(plan, stage, requests), known_share(stage)
+    fresh = [one.duration_us for one in arms.beside]
     window = (recent + fresh)[-max(WINDOW, len(fresh)) :]
     p95 = float(np.percentile(window, 95)) if len(window) >= _FEWEST else None
     limit = None if p95 is None else latency_limit_us(plan, p95)
-    slow = 0 if limit is None else sum(one.duration_us > limit for one in challenger)
-    counted = Measurement(
-        requests=seen.requests + len(challenger),
-        errors=seen.errors + sum(one.failed for one in challenger),
-        timed=seen.timed + (0 if limit is None else len(challenger)),
-        slow=seen.slow + slow,
-        limit_us=seen.limit_us if limit is None else limit,
-        champion_requests=seen.champion_requests + len(champion),
-        champion_errors=seen.champion_errors + sum(one.failed for one in champion),
-        champion_p95_us=seen.champion_p95_us if p95 is None else p95,
-        performance=seen.performance,
-    )
-    return counted, window[-WINDOW:]
+    update = _counts(seen, arms) | _hard_latency(seen, arms.challenger, p95, limit)
+    if arms.challenger or arms.beside:
+        update["error_test"] = compare_errors(seen.error_test, arms.beside, arms.challenger, share)
+        if len(recent) >= _FEWEST:
+            update |= compare_latency(plan, seen, recent, arms.beside, arms.challenger, share)
+    return seen.model_copy(update=update), window[-WINDOW:]
+
+
+def _counts(seen: Measurement, arms: _Arms) -> dict[str, Any]:
+    together = [*arms.challenger, *arms.champion, *arms.baseline]
+    moments = [one.at for one in together]
+    in_a_row = seen.failed_in_a_row
+    for one in arms.challenger:
+        in_a_row = in_a_row + 1 if one.failed else 0
+    return {
+        "requests": seen.requests + len(arms.challenger),
+        "errors": seen.errors + _failed(arms.challenger),
+        "rescued": seen.rescued + sum(one.rescued for one in arms.challenger),
+        "failed_in_a_row": in_a_row,
+        "champion_requests": seen.champion_requests + len(arms.champion),
+        "champion_errors": seen.champion_errors + _failed(arms.champion),
+        "baseline_requests": seen.baseline_requests + len(arms.baseline),
+        "baseline_errors": seen.baseline_errors + _failed(arms.baseline),
+        "first_at": min([*moments, *([] if seen.first_at is None else [seen.first_at])], default=None),
+        "last_at": max([*moments, *([] if seen.last_at is None else [seen.last_at])], default=None),
+        "times": _times(seen, {"challenger": arms.challenger, "champion": arms.champion, BASELINE: arms.baseline}),
+    }
+
+
+def _failed(requests: Sequence[Request]) -> int:
+    return sum(one.failed for one in requests)
+
+
+def _times(seen: Measurement, arms: dict[str, list[Request]]) -> dict[str, Sketch]:
+    return seen.times | {
+        name: seen.times.get(name, Sketch()).plus([one.duration_us for one in found]) for name, found in arms.items() if found
+    }
+
+
+def _hard_latency(seen: Measurement, challenger: list[Request], p95: float | None, limit: float | None) -> dict[str, Any]:
+    if limit is None:
+        return {}
+    slow = sum(one.duration_us > limit for one in challenger)
+    counts = {"timed": seen.timed + len(challenger), "slow": seen.slow + slow}
+    return counts | {"limit_us": limit, "champion_p95_us": p95}

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from include.lifecycle.rollout.estimate import Estimate
 from include.lifecycle.rollout.evidence import Command, Cursor, ExperimentEvidence, Measurement, PairEvidence, PerformanceEvidence
 from include.lifecycle.rollout.evidence import Plain as _Plain
+from include.lifecycle.sections.rollout_metrics import MetricSection
 from include.lifecycle.sections.rollout_strategies import AbTestSection, ShadowSection
 from include.lifecycle.sections.training import ObjectiveSection
 from include.lifecycle.spec import LimitsSection
@@ -112,6 +113,7 @@ class Plan(_Plain):
     shadow: ShadowSection | None = None
     ab_test: AbTestSection | None = None
     objective: ObjectiveSection | None = None
+    metrics: tuple[MetricSection, ...] = ()
     metric: str = ""
     risk: Literal["low", "medium", "high"] = "medium"
     requested_by: list[str] = Field(default_factory=list)
@@ -130,8 +132,11 @@ class Plan(_Plain):
 
     @property
     def tests(self) -> int:
-        """Tests that could roll back by chance: error rate and performance in each stage and the bake, latency in each stage."""
-        return 3 * len(self.stages) + 2
+        """Tests that could roll back by chance. In each stage six: hard limits of error rate and latency, the safe tests of both,
+        failures in a row, performance (of a shadow: agreement); in the bake three; the action rate in each, if it has a limit.
+        """
+        action = int(self.limits.action_rate_change is not None)
+        return (6 + action) * len(self.stages) + 3 + action
 
     @property
     def alpha(self) -> float:

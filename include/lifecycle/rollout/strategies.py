@@ -23,7 +23,8 @@ def stages_of(strategy: Strategy, rules: RolloutSection, replicas: int) -> list[
         "aa_test": lambda: _aa_test(rules, both),
         "direct": list[Stage],
     }
-    return made[strategy]()
+    asked = tuple(f"metric:{metric.name}" for metric in rules.metrics if metric.required and strategy != "aa_test")
+    return [stage.model_copy(update={"must_pass": (*stage.must_pass, *asked)}) for stage in made[strategy]()]
 
 
 def _canary(rules: RolloutSection, servers: tuple[int, int], *, above: float) -> list[Stage]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from include.lifecycle.sections.base import Section, Share
+from include.lifecycle.sections.rollout_metrics import MetricSection
 from include.lifecycle.sections.rollout_strategies import AbTestSection, BlueGreenSection, RollingSection, ShadowSection
 from include.lifecycle.sections.staging import StagingSection
 from include.lifecycle.units import Duration, PositiveDuration
@@ -28,6 +29,18 @@ class LimitsSection(Section):
     latency_ratio: Annotated[float, Field(gt=1)] = Field(description="canary's p95 over the champion's p95")
     latency_floor: Duration = Field(description="a ratio counts only when the p95s differ by more than this")
     performance_drop: Share = Field(description="fraction of the champion's skill that may be lost")
+    # Values for plans that an earlier release stored: they were agreed without these checks.
+    error_floor: Share = Field(
+        default=1.0, description="a higher error rate than the champion's counts only above this difference, as a fraction"
+    )
+    dead_after: PositiveDuration = Field(
+        default="24h",
+        validate_default=True,
+        description="a canary whose servers are sick, or answer nothing while requests wait, for so long is dead",
+    )
+    action_rate_change: Share | None = Field(
+        default=None, description="fraction by which the share of positive decisions may differ from the champion's; null: any"
+    )
 
 
 class RolloutSection(Section):
@@ -45,6 +58,7 @@ class RolloutSection(Section):
     shadow: ShadowSection = Field(description="strategy shadow: mirrored traffic without effect on clients")
     ab_test: AbTestSection = Field(description="strategy ab_test: an experiment on the live traffic")
     limits: LimitsSection = Field(description="hard limits; breaking one returns all traffic at once")
+    metrics: list[MetricSection] = Field(description="the user's own metrics, asked of Prometheus while a rollout is open")
     staging: StagingSection = Field(description="what a version must show in its own server before any traffic")
     on_new_candidate: Literal["wait", "replace"] = Field(
         description="what a newer candidate does while a rollout is open: wait for its end, or abort and replace it"
@@ -57,6 +71,14 @@ class RolloutSection(Section):
     bake: Duration = Field(description="wall time of provisional promotion, while the old champion stays warm")
     poll: PositiveDuration = Field(description="wall time between two looks of the driver")
     lease: PositiveDuration = Field(description="wall time after which another driver may take over")
+
+    @field_validator("metrics")
+    @classmethod
+    def _names_differ(cls, metrics: list[MetricSection]) -> list[MetricSection]:
+        names = [metric.name for metric in metrics]
+        if len(set(names)) < len(names):
+            raise ValueError(f"metrics must have different names; got {names}")
+        return metrics
 
     @field_validator("steps")
     @classmethod

@@ -134,8 +134,8 @@ def test_a_closed_rollout_has_no_next_step():
 
 
 def test_alpha_is_split_over_all_tests():
-    assert plan_of().alpha * (3 * 3 + 2) == pytest.approx(0.01)
-    assert plan_of(strategy="direct").alpha * 2 == pytest.approx(0.01)
+    assert plan_of().alpha * (6 * 3 + 3) == pytest.approx(0.01)
+    assert plan_of(strategy="direct").alpha * 3 == pytest.approx(0.01)
 
 
 MEASUREMENTS = st.builds(

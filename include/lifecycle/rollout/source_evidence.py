@@ -1,0 +1,75 @@
+"""What the sources beside the access log tell of a rollout: the gateway's pools, user metrics, the prediction log, the processes.
+
+Parts of a Measurement (evidence.py), stored as JSON with it; sources/ fills them and checks.py judges them.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Plain(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class PoolEvidence(_Plain):
+    """One pool of servers as the gateway sees it. Counts are since the stage began, whatever resets the gateway's counters had.
+
+    `waiting` requests are under way now, `answered` got 2xx, `failed` got 5xx, timed out or were reset; `last` holds the counters
+    as read, `slow_buckets` the cumulative counts of answers by upper bound in milliseconds.
+    """
+
+    hosts: int = 0
+    healthy: int = 0
+    waiting: int = 0
+    answered: int = 0
+    failed: int = 0
+    connect_failures: int = 0
+    ejections: int = 0
+    buckets: dict[str, int] = {}
+    last: dict[str, int] = {}
+
+
+class GatewayEvidence(_Plain):
+    """Both arms' pools. `quiet_since` is when the challenger last answered (at first: was first looked at), epoch seconds;
+    `champion_then` what the champion had answered by then; `sick_since` since when no challenger server is healthy."""
+
+    at: float
+    quiet_since: float
+    champion_then: int = 0
+    sick_since: float | None = None
+    challenger: PoolEvidence = PoolEvidence()
+    champion: PoolEvidence | None = None
+
+
+class MetricEvidence(_Plain):
+    """Readings of one user metric since the stage began: the newest value, and how many in a row broke the limit."""
+
+    at: float
+    value: float | None = None
+    readings: int = 0
+    broken: int = 0
+    problem: str = ""
+
+
+class ActionEvidence(_Plain):
+    """Decisions of both versions in the same minutes: positive ones of all, by version's arm; `cut` is what made one positive."""
+
+    at: float
+    cut: float | None = None
+    rows: int = 0
+    positive: int = 0
+    champion_rows: int = 0
+    champion_positive: int = 0
+    mean: float | None = None
+    champion_mean: float | None = None
+
+
+class UsageEvidence(_Plain):
+    """Processes of one arm: servers that run, memory in bytes (resident, summed), CPU seconds so far, and cores used lately."""
+
+    at: float
+    servers: int = 0
+    memory: int = 0
+    cpu_seconds: float = 0.0
+    cores: float | None = None
