@@ -115,7 +115,7 @@ class KeyRing:
         text = _key_of(headers)
         if not text:
             raise KeyRefusedError(401, "an API key is needed: `Authorization: Bearer KEY` or `x-api-key: KEY`")
-        key = self._keys.get(_hash(text)) if _KEY.fullmatch(text) else None
+        key = self._known(text) if _KEY.fullmatch(text) else None
         if key is None:
             raise KeyRefusedError(401, "this API key is unknown")
         if (state := key.state(datetime.now(UTC))) != "active":
@@ -125,6 +125,13 @@ class KeyRing:
                 403, f"API key {key.id} is not for model {self._model}; allowed: {', '.join(key.models)}", key.client
             )
         return key.client
+
+    def _known(self, text: str) -> ApiKey | None:
+        """The file's key; one that is not known may be new, so the file is looked at once more."""
+        digest = _hash(text)
+        if digest not in self._keys:
+            self._look_again()
+        return self._keys.get(digest)
 
     def _stamp_now(self) -> tuple[int, int, int] | None:
         try:

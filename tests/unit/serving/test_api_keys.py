@@ -96,8 +96,7 @@ def test_a_change_of_the_file_is_followed(
     moment[0] += 1
     assert "revoked" in str(refused(ring, bearer(text)))
     _, second = made(path, "second")
-    moment[0] += 1
-    assert ring.client(bearer(second)) == "second"
+    assert ring.client(bearer(second)) == "second", "a new key is good at once"
     path.write_text("{")
     moment[0] += 1
     with caplog.at_level(logging.ERROR):
