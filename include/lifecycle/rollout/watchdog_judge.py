@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from include.lifecycle.rollout.checks import check_error_rate, check_latency
+from include.lifecycle.rollout.checks import SLOW_SHARE, judge_share
 from include.lifecycle.rollout.measurements import measure, start_of_step
+from include.lifecycle.rollout.server_check import check_servers
 from include.lifecycle.rollout.states import Plan, Status
 from include.lifecycle.rollout.watchdog_journal import CanaryLease
 from include.lifecycle.units import format_duration
@@ -63,7 +64,10 @@ class Watch:
         return "; ".join(f"{one.check} fail: {one.reason}" for one in failed)
 
     def _verdicts(self, plan: Plan) -> list[Verdict]:
+        """The hard limits and the failures in a row, as the driver judges them; smaller harm is the driver's to find."""
         if self.share <= 0:
             return []
         seen = self.status.measurement
-        return [check_error_rate(plan, seen)] + ([check_latency(plan, seen)] if self.share < 100 else [])
+        errors = judge_share("error_rate", seen.errors, seen.requests, plan.limits.error_rate, plan.alpha)
+        slow = judge_share("latency", seen.slow, seen.timed, SLOW_SHARE, plan.alpha)
+        return [errors, check_servers(plan, seen), *([slow] if self.share < 100 else [])]
