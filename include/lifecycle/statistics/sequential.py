@@ -43,12 +43,16 @@ def proportion_bounds(
 
 
 def proportion_interval(successes: int, trials: int, alpha: float) -> tuple[float, float]:
-    """`proportion_bounds` for one pair of counts, as two floats."""
-    lower, upper = proportion_bounds(successes, trials, alpha)
-    return float(lower), float(upper)
+    """`proportion_bounds` for one pair of counts, as two floats, without arrays: a rollout's look asks five of these a second."""
+    _check(np.float64(successes), np.float64(trials), alpha)
+    hits, misses = float(successes), float(trials - successes)
+    level = float(_log_beta(0.5 + hits, 0.5 + misses) - _log_beta(0.5, 0.5)) + math.log(alpha)
+    centre = hits / trials if trials else 0.5
+    lower = _meeting(hits, misses, level, 0.0, centre) if hits else 0.0
+    return lower, _meeting(hits, misses, level, 1.0, centre) if misses else 1.0
 
 
-def _check(hits: Floats, total: Floats, alpha: float) -> None:
+def _check(hits: Floats | np.float64, total: Floats | np.float64, alpha: float) -> None:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be between 0 and 1, got {alpha}")
     if np.any(hits < 0) or np.any(hits > total):
@@ -66,6 +70,20 @@ def _log_likelihood(p: Floats, hits: Floats, misses: Floats) -> Floats:
         first = np.where(hits > 0, hits * np.log(p), 0.0)
         second = np.where(misses > 0, misses * np.log1p(-p), 0.0)
     return np.asarray(first + second, dtype=np.float64)
+
+
+def _meeting(hits: float, misses: float, level: float, outside: float, inside: float) -> float:
+    """`_crossing` of one pair of counts."""
+    for _ in range(_HALVINGS):
+        middle = (outside + inside) / 2
+        if middle in (outside, inside):
+            break
+        likelihood = (hits * math.log(middle) if hits else 0.0) + (misses * math.log1p(-middle) if misses else 0.0)
+        if likelihood >= level:
+            inside = middle
+        else:
+            outside = middle
+    return outside
 
 
 def _crossing(hits: Floats, misses: Floats, level: Floats, outside: Floats, inside: Floats) -> Floats:
