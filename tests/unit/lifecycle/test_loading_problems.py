@@ -64,7 +64,7 @@ def test_the_head_line_names_model_and_count(project):
 NOT_YET = [
     ("serving: batch", "serving: 'batch' is not available yet; allowed now: online"),
     ("alerts: {owner: x}", "alerts.owner: 'x' is not available yet; allowed now: null (the default)"),
-    ("rollout: {strategy: ab_test}", "rollout.strategy: 'ab_test' is not available yet; allowed now: canary, direct"),
+    ("rollout: {strategy: ab_test}", "rollout.strategy: 'ab_test' is not available yet; allowed now: canary, blue_green, rolling, direct"),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
 ]
 
@@ -99,7 +99,7 @@ WRONG = [
     ("rollout: {poll: 0s}", "rollout.poll: 0s is too short; it must be longer than 0s"),
     ("rollout: {poll: 5m}", "rollout.poll: got 5m; it must not be above rollout.lease, 60s"),
     ("rollout: {limits: {error_rate: 10}}", "rollout.limits.error_rate: got 10; allowed: at most 1"),
-    ("rollout: {strategy: bluegreen}", "rollout.strategy: got 'bluegreen'; allowed: canary, direct"),
+    ("rollout: {strategy: bluegreen}", "rollout.strategy: got 'bluegreen'; allowed: canary, blue_green, rolling, direct"),
     ("training: {trials: true}", "training.trials: got true; allowed: a whole number"),
     ("training: {trials: 2.5}", "training.trials: got 2.5; allowed: a whole number"),
     ("training: {seeds: 3}", "training.seeds: unknown key; did you mean 'seed'?"),
