@@ -1,0 +1,205 @@
+"""Rollbacks from outside: their kinds, plans and refusals, and what holds when a rollout is planned at the same moment."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import select, update
+
+from include.lifecycle.commands.rollback import in_words
+from include.lifecycle.database import transaction
+from include.lifecycle.errors import ArtefactDigestError, GateFailedError, SourceUnavailableError
+from include.lifecycle.rollout.driver import drive_once
+from include.lifecycle.rollout.planning import plan_rollout
+from include.lifecycle.rollout.reconcile import reconcile
+from include.lifecycle.rollout.rollback import Occasion, plan_rollback, roll_back_model
+from include.lifecycle.rollout.rollback_notes import UNDER_WAY, under_way, unfinished
+from include.lifecycle.runtime import RunContext
+from include.lifecycle.tables import candidates, ledger, rollouts
+from tests.unit.lifecycle.rollout.conftest import Killed
+
+QUICK = {"steps": [{"percent": 10, "at_least": "0s", "requests": 50}], "bake": "0s"}
+
+
+@pytest.fixture
+def world(world):
+    """Champion 7 with a previous version 6."""
+    world.aliases = {"champion": 7, "previous": 6}
+    return world
+
+
+@pytest.fixture
+def candidate(rt):
+    with transaction(rt.engine) as connection:
+        values = {"model": "churn", "version": 9, "verdict": "pass", "created_at": rt.clock.now()}
+        connection.execute(candidates.insert().values(values))
+
+
+def back(rt, world, spec, run_id="back-1", hands=None, **more):
+    run = RunContext("churn", run_id, "roll_back")
+    return roll_back_model(spec, rt, run, reason="wrong prices", by="ada", hands=hands or world.hands(), **more)
+
+
+def plan(rt, world, spec, run_id="deploy-1"):
+    return plan_rollout(spec, rt, RunContext("churn", run_id, "plan_rollout"), hands=world.hands())
+
+
+def open_rows(rt):
+    with transaction(rt.engine) as connection:
+        query = select(rollouts.c.champion).where(rollouts.c.state.in_(("planned", "running", "baking")))
+        return list(connection.execute(query).scalars())
+
+
+@pytest.mark.parametrize("kind", ["business", "complaint", "regulator", "incident"])
+def test_the_kind_of_the_reason_stands_in_the_ledger(rt, world, spec, kind):
+    assert back(rt, world, spec, occasion=Occasion(kind)).state == "rolled_back"
+    entry = rt.ledger.read("churn", kind="rollback")[0]
+    assert (entry["phase"], entry["reason"]) == ("done", f"rollback by ada ({kind}): wrong prices")
+
+
+def test_another_kind_is_refused_before_anything_happens(rt, world, spec):
+    with pytest.raises(GateFailedError, match="allowed: business, complaint, regulator, incident"):
+        back(rt, world, spec, occasion=Occasion("mood"))
+    assert (world.log, rt.ledger.read("churn", kind="rollback")) == ([], [])
+
+
+def test_twice_is_answered_clearly_and_changes_nothing(rt, world, spec):
+    back(rt, world, spec)
+    with pytest.raises(GateFailedError, match="champion 6 has no previous version"):
+        back(rt, world, spec, "back-2")
+    assert (world.weights, world.aliases["champion"]) == ({6: 100}, 6)
+
+
+def test_an_alert_about_a_version_leaves_others_alone(rt, world, spec, open_rollout):
+    with pytest.raises(GateFailedError, match=r"version 8 has no traffic to take \(champion is 7\)"):
+        back(rt, world, spec, occasion=Occasion(leaving=8))
+    assert world.log == []
+    rollout = open_rollout(**QUICK)
+    drive_once(rt, rollout, "driver", hands=world.hands())
+    assert back(rt, world, spec, "back-2", occasion=Occasion(leaving=8)).state == "aborted"
+    with pytest.raises(GateFailedError, match="version 8 has no traffic to take"):
+        back(rt, world, spec, "back-3", occasion=Occasion(leaving=8))
+    assert (world.weights, world.aliases["champion"]) == ({7: 100}, 7)
+    assert back(rt, world, spec, "back-4", occasion=Occasion(leaving=7)).state == "rolled_back"
+
+
+def test_a_plan_says_what_would_happen_and_stops(rt, world, spec, open_rollout):
+    found = plan_rollback(spec, rt, hands=world.hands())
+    assert (found.leave, found.enter, found.stops, found.weights) == (7, 6, "", {7: 100})
+    assert in_words(found)[1].startswith("all traffic and the alias champion from version 7 to 6 (whole, in ")
+    rollout = open_rollout(**QUICK)
+    drive_once(rt, rollout, "driver", hands=world.hands())
+    found = plan_rollback(spec, rt, hands=world.hands())
+    assert (found.rollout, found.leave, found.enter) == (rollout, 8, 7)
+    world.aliases.pop("previous")
+    with transaction(rt.engine) as connection:
+        connection.execute(update(rollouts).values(state="aborted"))
+    assert "has no previous version" in in_words(plan_rollback(spec, rt, hands=world.hands()))[-1]
+    assert rt.ledger.read("churn", kind="rollback") == []
+
+
+def test_a_version_whose_files_are_nowhere_leaves_the_traffic(rt, world, spec):
+    def gone(*given):
+        raise ArtefactDigestError("version 6 of churn: retention removed its model files")
+
+    world.materialise = gone
+    with pytest.raises(GateFailedError, match=r"version 6 cannot be served any more, so the traffic stays as it is: .*retention"):
+        back(rt, world, spec)
+    assert (world.log, world.weights) == ([], {7: 100})
+    with transaction(rt.engine) as connection:
+        assert under_way(connection, "churn") == ""
+
+
+def test_a_rollout_planned_just_before_the_intent_is_ended_first(rt, world, spec, candidate):
+    planned = []
+
+    def files(*given):
+        if not planned:
+            planned.append(plan(rt, world, spec))
+        return type(world).materialise(world, *given)
+
+    world.materialise = files
+    outcome = back(rt, world, spec)
+    assert planned[0].rollout_id is not None
+    assert (outcome.state, world.weights, world.aliases["champion"]) == ("rolled_back", {6: 100}, 6)
+    assert open_rows(rt) == []
+
+
+def test_no_rollout_is_planned_against_a_champion_that_is_about_to_go(rt, world, spec, candidate):
+    seen = []
+    apply = world.apply
+
+    def planned_meanwhile(*given):
+        seen.append(plan(rt, world, spec))
+        return apply(*given)
+
+    world.apply = planned_meanwhile
+    back(rt, world, spec)
+    assert (seen[0].rollout_id, seen[0].reason) == (None, "a rollback is under way: roll back to 6 (airflow:roll_back)")
+    again = plan(rt, world, spec)
+    assert (again.rollout_id is not None, open_rows(rt)) == (True, [6])
+
+
+def test_interleaved_as_it_comes_no_plan_keeps_the_old_champion(rt, world, spec, candidate):
+    barrier = threading.Barrier(2)
+
+    def act(what):
+        barrier.wait()
+        return what(rt, world, spec)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(act, what) for what in (back, plan)]:
+            done.result(timeout=30)
+    assert (world.weights, world.aliases["champion"]) == ({6: 100}, 6)
+    assert open_rows(rt) in ([], [6])
+
+
+def test_a_killed_rollback_is_finished_by_reconcile(rt, world, spec, monkeypatch):
+    world.kill_at = 6  # in the middle of applying the traffic
+    with pytest.raises(Killed):
+        back(rt, world, spec)
+    world.kill_at = None
+    assert reconcile(rt, ["churn"], hands=world.hands()) == [] or world.aliases["champion"] == 7  # its task may live
+    with transaction(rt.engine) as connection:
+        begun = unfinished(connection, "churn")
+    monkeypatch.setattr("include.lifecycle.rollout.reconcile_model._PATIENCE", begun["wall_at"] - begun["wall_at"])
+    monkeypatch.setattr("include.lifecycle.rollout.reconcile_model.load_model", lambda name: spec)
+    said = reconcile(rt, ["churn"], hands=world.hands())
+    assert [one for one in said if "a rollback that was begun by airflow:roll_back is finished" in one], said
+    assert (world.weights, world.aliases["champion"], set(world.running)) == ({6: 100}, 6, {6})
+    with transaction(rt.engine) as connection:
+        assert unfinished(connection, "churn") is None
+
+
+def test_what_did_not_answer_is_tried_again_and_keeps_its_versions(rt, world, spec):
+    world.fail["demote"] = SourceUnavailableError("MLflow is down")
+    with pytest.raises(SourceUnavailableError):
+        back(rt, world, spec)
+    assert world.weights == {6: 100}
+    world.fail.clear()
+    assert back(rt, world, spec).reason.endswith("now 6")
+    assert world.aliases["champion"] == 6
+
+
+def test_a_rollback_that_cannot_be_finished_keeps_nobody_waiting(rt, world, spec):
+    world.fail["demote"] = GateFailedError("the aliases read back differ")
+    with pytest.raises(GateFailedError):
+        back(rt, world, spec)
+    phases = [row["phase"] for row in rt.ledger.read("churn", kind="rollback")]
+    assert phases == ["failed", "intended"]
+    with transaction(rt.engine) as connection:
+        assert under_way(connection, "churn") == ""
+
+
+def test_an_old_intention_keeps_nobody_waiting(rt, world, spec):
+    world.kill_at = 6
+    with pytest.raises(Killed):
+        back(rt, world, spec)
+    old = {name: value for name, value in rt.ledger.read("churn", kind="rollback")[0].items() if name not in ("id", "wall_at")}
+    with transaction(rt.engine) as connection:
+        assert under_way(connection, "churn")
+        at = connection.execute(select(ledger.c.wall_at).order_by(ledger.c.id.desc())).scalar()
+        row = old | {"model": "fares", "idempotency_key": "rollback:fares:x", "wall_at": at - UNDER_WAY}
+        connection.execute(ledger.insert().values(json.loads(json.dumps(row, default=str))))
+        assert under_way(connection, "fares") == ""
