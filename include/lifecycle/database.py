@@ -18,7 +18,7 @@ from include.lifecycle.errors import SourceUnavailableError
 def engine_for(url: str, passfile: Path | None = None) -> Engine:
     """One engine per URL and process; small pool, stale connections are replaced. `passfile` is libpq's password file."""
     arguments: dict[str, object] = {"connect_timeout": 5} | ({"passfile": str(passfile)} if passfile else {})
-    return create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True, connect_args=arguments)
+    return create_engine(url, pool_size=6, max_overflow=0, pool_pre_ping=True, connect_args=arguments)
 
 
 @contextmanager
