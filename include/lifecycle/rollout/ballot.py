@@ -147,7 +147,7 @@ def _entry(run: RunContext, ballot: Ballot, vote: Vote, objection: str) -> Entry
         verdict=None if objection else Outcome.PASS if vote.approved else Outcome.FAIL,
         version_after=ballot.version,
         run_id=run.run_id,
-        # an answer that does not count may be given again, and stands in the ledger each time; its task's retry is none
+        # what does not count may be answered again: the same answer of the same person in one try is noted once
         idempotency_key=f"rollout:{ballot.rollout_id}:approval:{'void' if objection else 'vote'}:{vote.seat}"
         + (f":{vote.by}:{vote.approved}:{run.try_number}" if objection else ""),
         evidence=vote.model_dump(mode="json") | {"level": ballot.need.level, "requested_by": ballot.requested_by},
