@@ -15,6 +15,7 @@ from include.lifecycle.rules import (
     pii,
     retraining,
     rollout,
+    rollout_pace,
     sources,
     training,
     tuning,
@@ -33,6 +34,7 @@ RULES = (
     *retraining.RULES,
     *approval.RULES,
     *rollout.RULES,
+    *rollout_pace.RULES,
 )
 
 

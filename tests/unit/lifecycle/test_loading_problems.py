@@ -64,7 +64,10 @@ def test_the_head_line_names_model_and_count(project):
 NOT_YET = [
     ("serving: batch", "serving: 'batch' is not available yet; allowed now: online"),
     ("alerts: {owner: x}", "alerts.owner: 'x' is not available yet; allowed now: null (the default)"),
-    ("rollout: {strategy: ab_test}", "rollout.strategy: 'ab_test' is not available yet; allowed now: canary, blue_green, rolling, direct"),
+    (
+        "rollout: {strategy: ab_test}",
+        "rollout.strategy: 'ab_test' is not available yet; allowed now: canary, blue_green, rolling, direct",
+    ),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
 ]
 
@@ -98,6 +101,18 @@ WRONG = [
     ),
     ("rollout: {poll: 0s}", "rollout.poll: 0s is too short; it must be longer than 0s"),
     ("rollout: {poll: 5m}", "rollout.poll: got 5m; it must not be above rollout.lease, 60s"),
+    (
+        "rollout: {strategy: rolling}",
+        "rollout.strategy: 'rolling' goes server by server, and server.replicas is 1; have at least 2, or choose blue_green",
+    ),
+    (
+        "rollout: {give_up_after: 15m}",
+        "rollout.give_up_after: got 15m, but the stages wait 15m at least, so every rollout would be given up",
+    ),
+    (
+        "rollout: {strategy: rolling, give_up_after: 20m, rolling: {at_least: 10m}}\nserver: {replicas: 3}",
+        "rollout.give_up_after: got 20m, but the stages wait 20m at least, so every rollout would be given up",
+    ),
     ("rollout: {limits: {error_rate: 10}}", "rollout.limits.error_rate: got 10; allowed: at most 1"),
     ("rollout: {strategy: bluegreen}", "rollout.strategy: got 'bluegreen'; allowed: canary, blue_green, rolling, direct"),
     ("training: {trials: true}", "training.trials: got true; allowed: a whole number"),
