@@ -118,7 +118,7 @@ class KeyRing:
         key = self._known(text) if _KEY.fullmatch(text) else None
         if key is None:
             raise KeyRefusedError(401, "this API key is unknown")
-        if (state := key.state(datetime.now(UTC))) != "active":
+        if (key.revoked or key.expires) and (state := key.state(datetime.now(UTC))) != "active":
             raise KeyRefusedError(401, f"API key {key.id} is {state}", key.client)
         if self._model not in key.models and EVERY_MODEL not in key.models:
             raise KeyRefusedError(

@@ -79,6 +79,7 @@ class ServerMetrics:
         self._clients = self._family(
             "model_client_requests_total", "Requests answered, by the client whose key they carried", "client"
         )
+        self._of_client: dict[str, Counter] = {}
         self._scores = self._score_metric(spec)
 
     def _count_refusals(self) -> None:
@@ -126,7 +127,10 @@ class ServerMetrics:
 
     def answered_to(self, client: str) -> None:
         """Count one answered request of a client with a key."""
-        self._clients.labels(*self._own, client).inc()
+        counter = self._of_client.get(client)
+        if counter is None:
+            counter = self._of_client[client] = self._clients.labels(*self._own, client)
+        counter.inc()
 
     def rejected(self, status: int) -> None:
         """Count one refused request; one that was refused for want of room is the server's fault, too."""
