@@ -60,6 +60,7 @@ class Settings:
     s3_profile: str | None
     s3_credentials: Path | None
     airflow_token_file: Path | None = None
+    prometheus_url: str = "http://127.0.0.1:9090"
     server_keys_file: Path | None = None
     server_probe_key: Path | None = None
     upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
@@ -113,7 +114,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         server_ports=_port_range("MODELOPS_SERVER_PORTS", env.get("MODELOPS_SERVER_PORTS", "18300-18399")),
         training_data=_places("MODELOPS_TRAINING_DATA", env.get("MODELOPS_TRAINING_DATA", str(storage / "incoming"))),
         snapshot_remote=_place("MODELOPS_SNAPSHOT_REMOTE", env.get("MODELOPS_SNAPSHOT_REMOTE", str(storage / "snapshot-remote"))),
-        s3_endpoint=_endpoint(env.get("MODELOPS_S3_ENDPOINT")),
+        s3_endpoint=_endpoint("MODELOPS_S3_ENDPOINT", env),
         s3_region=env.get("MODELOPS_S3_REGION") or None,
         s3_profile=env.get("MODELOPS_S3_PROFILE") or None,
         s3_credentials=Path(env["MODELOPS_S3_CREDENTIALS"]).absolute() if env.get("MODELOPS_S3_CREDENTIALS") else None,
@@ -128,6 +129,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         airflow_token_file=Path(token_file) if (token_file := env.get("MODELOPS_AIRFLOW_TOKEN_FILE")) else None,
         server_keys_file=Path(keys).absolute() if (keys := env.get(_KEYS)) else None,
         server_probe_key=Path(env.get("MODELOPS_SERVER_PROBE_KEY_FILE", local / "secrets" / "server-probe-key")),
+        prometheus_url=_endpoint("MODELOPS_PROMETHEUS_URL", env) or "http://127.0.0.1:9090",
         upkeep=upkeep_settings(env, _timeout),
         alert_secret=Path(env.get("MODELOPS_ALERT_SECRET_FILE", local / "secrets" / "alert-webhook")),
         backup_dir=Path(env.get("MODELOPS_BACKUP_DIR", local / "backup")),
@@ -209,11 +211,10 @@ def _place(name: str, text: str) -> str:
     return str(Path(text).absolute())
 
 
-def _endpoint(text: str | None) -> str | None:
+def _endpoint(name: str, env: Mapping[str, str]) -> str | None:
+    text = env.get(name)
     if text and not text.startswith(("http://", "https://")):
-        raise SettingsError(
-            f"MODELOPS_S3_ENDPOINT={text!r}; allowed: an http:// or https:// address, such as http://127.0.0.1:9000"
-        )
+        raise SettingsError(f"{name}={text!r}; allowed: an http:// or https:// address, such as http://127.0.0.1:9000")
     return text or None
 
 

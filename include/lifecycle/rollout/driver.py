@@ -23,6 +23,7 @@ from include.lifecycle.rollout.effects import Effects
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import Lease, rollout_row, take_lease
 from include.lifecycle.rollout.measurements import PerformanceReader, measure, start_of_step
+from include.lifecycle.rollout.sources.base import Look, read_sources
 from include.lifecycle.rollout.states import Command, Measurement, Plan, State, Status, Transition
 from include.lifecycle.rollout.traffic import read_desired
 from include.lifecycle.rollout.watchdog_journal import clear, renew
@@ -98,6 +99,7 @@ class Drive:
         status, seen, now = self.status, self.status.measurement, datetime.now(UTC)
         if status.state is not State.PLANNED:
             seen, cursor = measure(self.plan, status, self.rt.settings.gateway_log, self._ports(), self._performance())
+            seen = read_sources(self.hands.sources, Look(self.rt, self.plan, status, status.measurement, seen, time.time()))
             seen = seen.model_copy(update=evidence_of(self.rt, self.hands, self.lease.rollout_id, self.plan, status))
             status = status.model_copy(update={"measurement": seen, "cursor": cursor})
         seen = seen.model_copy(update=circumstances(self.rt, self.plan, self.lease.rollout_id))

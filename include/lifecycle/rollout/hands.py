@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from include.lifecycle.rollout.evidence import ExperimentEvidence, PairEvidence, PerformanceEvidence
+from include.lifecycle.rollout.sources.base import Source, usual_sources
 from include.lifecycle.rollout.states import Plan, Status
 from include.lifecycle.rollout.targets.base import Target
 from include.lifecycle.runtime import Runtime
@@ -29,6 +30,7 @@ class Hands:
     performance: Callable[[Runtime, int, Plan], PerformanceEvidence | None] | None = None
     pairs: Callable[[Runtime, int, Plan, Status], PairEvidence | None] | None = None
     experiment: Callable[[Runtime, int, Plan, Status], ExperimentEvidence | None] | None = None
+    sources: tuple[Source, ...] = ()
 
 
 def usual_hands(rt: Runtime) -> Hands:
@@ -51,6 +53,7 @@ def usual_hands(rt: Runtime) -> Hands:
         foreign_aliases=foreign_aliases,
         materialise=materialise_version,
         performance=performance_of,
+        sources=usual_sources(rt),
         pairs=pairs_of,
         experiment=experiment_of,
     )

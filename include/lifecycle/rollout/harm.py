@@ -20,6 +20,7 @@ QUANTILES = {"p50": 50, "p95": 95}
 """Of the champion's own recent durations: a shift of all answers shows at the median, a longer tail at p95."""
 
 Hit = Callable[[Request], bool]
+Block = tuple[float, float, float, float]
 
 
 def known_share(stage: Stage | None) -> float | None:
@@ -70,7 +71,7 @@ def mean_log_e(tests: Sequence[SafeTest]) -> float:
     return top + math.log(sum(math.exp(one - top) for one in logs) / len(logs))
 
 
-def blocks(beside: Sequence[Request], challenger: Sequence[Request], slow: Hit, challenger_slow: Hit) -> list[tuple[float, ...]]:
+def blocks(beside: Sequence[Request], challenger: Sequence[Request], slow: Hit, challenger_slow: Hit) -> list[Block]:
     """(hits, total) of both arms for each second in which a request arrived, in order.
 
     Within a second both arms meet the same load, shocks included; hits of one arm in the same second count as one burst.
@@ -81,7 +82,7 @@ def blocks(beside: Sequence[Request], challenger: Sequence[Request], slow: Hit, 
             block = found.setdefault(int(one.at), [0.0, 0.0, 0.0, 0.0])
             block[at] += hit(one)
             block[at + 1] += 1
-    return [tuple(found[second]) for second in sorted(found)]
+    return [(one[0], one[1], one[2], one[3]) for _, one in sorted(found.items())]
 
 
 def _above(mark: float) -> Hit:

@@ -44,7 +44,7 @@ def check_servers(plan: Plan, seen: Measurement) -> Verdict:
         why = seen.silent.get("gateway", "the gateway was not asked yet")
         return Verdict(check="servers", outcome=Outcome.INCONCLUSIVE, reason=why, evidence=evidence)
     pool = gateway.challenger
-    told = f"{pool.healthy} of {pool.hosts} healthy, {pool.answered} answers, {pool.waiting} wait"
+    told = f"{pool.healthy} of {pool.hosts} healthy, {pool.ended} requests ended, {pool.waiting} wait"
     return Verdict(check="servers", outcome=Outcome.PASS, reason=told, evidence=evidence)
 
 
@@ -67,7 +67,7 @@ def _in_a_row(plan: Plan, seen: Measurement) -> str:
 def _silent(plan: Plan, gateway: GatewayEvidence | None) -> str:
     if gateway is None or gateway.challenger.waiting < FEWEST_WAITING:
         return ""
-    answers = (gateway.champion.answered if gateway.champion else 0) - gateway.champion_then
+    answers = (gateway.champion.ended if gateway.champion else 0) - gateway.champion_then
     quiet = gateway.at - gateway.quiet_since
     if quiet < plan.limits.dead_after.total_seconds() or answers < _CHAMPION_ANSWERS:
         return ""

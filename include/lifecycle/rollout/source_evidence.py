@@ -15,24 +15,25 @@ class _Plain(BaseModel):
 class PoolEvidence(_Plain):
     """One pool of servers as the gateway sees it. Counts are since the stage began, whatever resets the gateway's counters had.
 
-    `waiting` requests are under way now, `answered` got 2xx, `failed` got 5xx, timed out or were reset; `last` holds the counters
-    as read, `slow_buckets` the cumulative counts of answers by upper bound in milliseconds.
+    `waiting` requests are under way now, `ended` came to an end, of which a shadow's `failed` are known; `buckets` are the
+    cumulative counts of answers by upper bound in milliseconds; `last` and `last_buckets` hold the counters as they were read.
     """
 
     hosts: int = 0
     healthy: int = 0
     waiting: int = 0
-    answered: int = 0
+    ended: int = 0
     failed: int = 0
     connect_failures: int = 0
     ejections: int = 0
-    buckets: dict[str, int] = {}
+    buckets: dict[float, int] = {}
     last: dict[str, int] = {}
+    last_buckets: dict[float, int] = {}
 
 
 class GatewayEvidence(_Plain):
-    """Both arms' pools. `quiet_since` is when the challenger last answered (at first: was first looked at), epoch seconds;
-    `champion_then` what the champion had answered by then; `sick_since` since when no challenger server is healthy."""
+    """Both arms' pools. `quiet_since` is when the challenger last ended a request (at first: was first looked at), epoch
+    seconds; `champion_then` what the champion had ended by then; `sick_since` since when no challenger server is healthy."""
 
     at: float
     quiet_since: float

@@ -94,7 +94,8 @@ def correlation(state: Floats) -> Floats:
     By moments around each arm's own rate (Fleiss 1981), less two standard errors that it has without any correlation.
     """
     pairs = np.where(state[_PAIRS] > 0, state[_PAIRS], 1.0)
-    return np.clip((state[_EXCESS] - _STANDARD_ERRORS * np.sqrt(state[_NOISE])) / pairs, 0.0, 1.0).max(axis=0)
+    both = np.clip((state[_EXCESS] - _STANDARD_ERRORS * np.sqrt(state[_NOISE])) / pairs, 0.0, 1.0)
+    return np.asarray(both.max(axis=0), dtype=np.float64)
 
 
 def _count(state: Floats, hits: Floats, total: Floats) -> None:

@@ -67,6 +67,16 @@ class Supervisor:
                     return None
                 raise
 
+    def pid(self, name: str) -> int:
+        """Process id of a running program; 0 when it does not run, SourceUnavailableError when it is unknown."""
+        with self._calls() as calls:
+            return int(calls.getProcessInfo(name)["pid"])
+
+    def pids(self) -> dict[str, int]:
+        """Process id by program, of those that run."""
+        with self._calls() as calls:
+            return {str(one["name"]): int(one["pid"]) for one in calls.getAllProcessInfo() if one["pid"]}
+
     def conf_file(self, name: str) -> Path:
         """File that declares the program."""
         return self.conf_dir / f"{name}.conf"
