@@ -97,7 +97,8 @@ def _arm(plan: Plan) -> tuple[str, list[Any]]:
 
 def _exposed(connection: duckdb.DuckDBPyConnection, classes: int, most_rows: int) -> Exposed:
     units = connection.execute("SELECT unit, challenger, crossed FROM units ORDER BY code").fetchnumpy()
-    found = connection.execute("SELECT count(unit), count(*) - count(unit) FROM answers").fetchone() or (0, 0)
+    counts = "SELECT (SELECT count(unit) FROM answers), (SELECT count(*) FROM log WHERE unit IS NULL)"
+    found = connection.execute(counts).fetchone() or (0, 0)
     kept = 10_000 if found[0] <= most_rows else max(1, round(10_000 * most_rows / found[0]))
     rows = connection.execute(_ROWS, [kept]).fetchnumpy()
     return Exposed(
