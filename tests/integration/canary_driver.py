@@ -21,6 +21,7 @@ def tiny_hands(rt):
         target=tiny_target(rt),
         champion_of=lambda rt, model: 7,
         foreign_aliases=lambda rt, model: {},
+        promote=lambda *given, **named: None,
         withdraw=lambda *given, **named: None,
         materialise=lambda rt, model, version: (rt.storage.served(model, version), f"{version:064d}"),
         performance=None,
@@ -30,10 +31,10 @@ def tiny_hands(rt):
 
 
 if __name__ == "__main__":
-    runtime = build_runtime(load_settings())
+    runtime, holder = build_runtime(load_settings()), (*sys.argv, "driver")[2]
     while True:
         try:
-            drive_once(runtime, int(sys.argv[1]), "driver", hands=tiny_hands(runtime))
+            drive_once(runtime, int(sys.argv[1]), holder, hands=tiny_hands(runtime))
         except LifecycleError as problem:
             print(problem, flush=True)
         time.sleep(0.2)
