@@ -14,7 +14,19 @@ from include.serving.invocations import Invocations
 from include.serving.metrics import ServerMetrics
 from include.serving.open_inference import OpenInference, model_paths, not_found, readiness, static_replies
 from include.serving.protocol import RequestSchema
-from include.serving.replies import TEXT, ClientGoneError, Headers, Receive, Reply, Scope, Send, error, identify, read_body
+from include.serving.replies import (
+    TEXT,
+    BodyLimits,
+    ClientGoneError,
+    Headers,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    error,
+    identify,
+    read_body,
+)
 from include.serving.tensor_checks import RequestRefusedError
 from include.serving.version_folder import ServingSpec
 
@@ -25,8 +37,7 @@ _CLOSE = (b"connection", b"close")
 
 
 class ModelApp:
-    """Answers for one loaded version; see docs/serving.md for the routes. `max_body` is in bytes; without `keys` nobody is asked
-    for one."""
+    """Answers for one loaded version; see docs/serving.md for the routes. Without `keys` nobody is asked for one."""
 
     def __init__(
         self,
@@ -37,10 +48,10 @@ class ModelApp:
         admission: Admission,
         *,
         keys: KeyRing | None = None,
-        max_body: int = 32 * 1024 * 1024,
+        body: BodyLimits | None = None,
     ) -> None:
         self._spec, self._inference, self._metrics, self._admission = spec, inference, metrics, admission
-        self._keys, self._max_body = keys, max_body
+        self._keys, self._body = keys, body or BodyLimits()
         self._version = str(spec.version).encode()
         self._static = static_replies(spec)
         self._ready, self._not_ready = readiness(spec, ready=True), readiness(spec, ready=False)
@@ -86,7 +97,7 @@ class ModelApp:
     async def _reply(self, wire: Wire | None, scope: Scope, receive: Receive) -> Reply:
         if wire is None or scope["method"] != "POST":
             return self._get(scope["method"], scope["path"])
-        return await self._inference.answer(wire, scope, await read_body(scope, receive, self._max_body))
+        return await self._inference.answer(wire, scope, await read_body(scope, receive, self._body))
 
     def _get(self, method: str, path: str) -> Reply:
         allowed = "POST" if path in self._posts else "GET"

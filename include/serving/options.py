@@ -60,6 +60,12 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     add("--queue", type=_whole(1), default=256, help="requests that may wait in one worker; more are refused with 503")
     add("--max-rows", type=_whole(1), default=10_000, help="rows per request; more are refused with 413")
     add("--max-body", type=_whole(1), default=32 * MEBIBYTE, help="bytes per request body; more are refused with 413")
+    add(
+        "--body-within",
+        type=_seconds,
+        default=30.0,
+        help="seconds in which a request's body must come; else 408",
+    )
     add("--inline-rows", type=_whole(0), default=256, help="an ONNX request of more rows is computed beside the event loop")
     add("--drain-notice", type=_seconds, default=1.5, help="seconds from SIGTERM (ready says 503) to the port's closing")
     add("--drain-at-most", type=_seconds, default=20.0, help="seconds that requests under way then have")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from secrets import token_hex
@@ -22,6 +23,7 @@ JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
 _ARM_HEADER, _ARMS = ARM_HEADER.encode(), {arm.encode(): arm for arm in ARMS}
 _UNIT_HEADER = UNIT_HEADER.encode()
 _MAX_ID = 128
+_CLOSE = ((b"connection", b"close"),)  # what the client still sends would be read only to be thrown away
 
 
 @dataclass(frozen=True)
@@ -72,23 +74,52 @@ class ClientGoneError(Exception):
     """The client closed the connection before its request was whole."""
 
 
-async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole request body; 413 as soon as it is, or says that it will be, longer than `limit` bytes."""
+@dataclass(frozen=True)
+class BodyLimits:
+    """Bounds of a request's body: bytes, and seconds from its head to its last byte."""
+
+    size: int = 32 * 1024 * 1024
+    seconds: float = 30.0
+
+
+async def read_body(scope: Scope, receive: Receive, limits: BodyLimits) -> bytes:
+    """The whole request body.
+
+    RequestRefusedError: 413 as soon as it is, or says that it will be, too large; 408 when it does not come in time.
+    ClientGoneError: the connection was closed before.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):  # nearly always: it came with its head
+        body = bytes(message.get("body", b""))
+        if len(body) > limits.size:
+            raise _too_large(limits.size)
+        return body
+    if _told_size(scope) > limits.size:
+        raise _too_large(limits.size)
+    try:
+        async with asyncio.timeout(limits.seconds):
+            return await _in_pieces(message, receive, limits.size)
+    except TimeoutError:
+        raise RequestRefusedError(408, f"the request body did not come within {limits.seconds:g} s", _CLOSE) from None
+
+
+async def _in_pieces(message: dict[str, Any], receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit or (message.get("more_body") and _told_size(scope) > limit):
-            # the connection is closed: what the client still sends would be read only to be thrown away
-            close = ((b"connection", b"close"),)
-            raise RequestRefusedError(413, f"the request body is larger than the limit of {limit} bytes", close)
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise _too_large(limit)
         if not message.get("more_body"):
-            return b"".join((*parts, part)) if parts else bytes(part)
-        parts.append(part)
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit: int) -> RequestRefusedError:
+    return RequestRefusedError(413, f"the request body is larger than the limit of {limit} bytes", _CLOSE)
 
 
 def _told_size(scope: Scope) -> int:

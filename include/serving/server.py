@@ -68,6 +68,7 @@ def _serve(options: argparse.Namespace) -> int:
     from include.serving.pii import hash_for
     from include.serving.prediction_log import LogLimits, PredictionLog
     from include.serving.protocol import RequestSchema
+    from include.serving.replies import BodyLimits
 
     spec = read_spec(options.directory)
     keys = KeyRing(options.keys, spec.model) if options.keys is not None else None
@@ -84,7 +85,9 @@ def _serve(options: argparse.Namespace) -> int:
     log = PredictionLog(options.log_dir, spec.version, metrics.log_dropped.inc, limits)
     try:
         inference = Inference(spec, engine, schema, metrics, log, admission, inline_rows=options.inline_rows)
-        app = ModelApp(spec, schema, inference, metrics, admission, keys=keys, max_body=options.max_body)
+        app = ModelApp(
+            spec, schema, inference, metrics, admission, keys=keys, body=BodyLimits(options.max_body, options.body_within)
+        )
 
         def ready() -> None:
             seconds = _seconds_since_start()

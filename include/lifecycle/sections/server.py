@@ -10,17 +10,23 @@ from pydantic import AfterValidator, Field
 from include.lifecycle.sections.base import Section
 from include.lifecycle.units import Duration, format_duration
 
-_LONGEST_DRAIN, _LONGEST_START = timedelta(minutes=5), timedelta(minutes=10)
+_LONGEST, _LONGEST_START = timedelta(minutes=5), timedelta(minutes=10)
 
 
 def _drain(value: timedelta) -> timedelta:
-    return _up_to(value, _LONGEST_DRAIN)
+    return _up_to(value, _LONGEST)
 
 
 def _start(value: timedelta) -> timedelta:
     if value < timedelta(seconds=1):
         raise ValueError(f"{format_duration(value)} is too short; allowed: 1s to {format_duration(_LONGEST_START)}")
     return _up_to(value, _LONGEST_START)
+
+
+def _body(value: timedelta) -> timedelta:
+    if value < timedelta(milliseconds=100):
+        raise ValueError(f"{format_duration(value)} is too short; allowed: 100ms to {format_duration(_LONGEST)}")
+    return _up_to(value, _LONGEST)
 
 
 def _up_to(value: timedelta, most: timedelta) -> timedelta:
@@ -54,6 +60,9 @@ class ServerSection(Section):
     max_body: Annotated[int, Field(ge=1_024, le=1024**3)] = Field(
         description="bytes of one request's body; more are answered 413"
     )
+    body_within: Annotated[Duration, AfterValidator(_body)] = Field(
+        description="wall time, 100ms to 5m, in which the whole body must come; else the request is answered 408"
+    )
     inline_rows: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         description="rows up to which an ONNX model answers on the event loop: fastest, but health checks wait for it"
     )
@@ -69,6 +78,7 @@ class ServerSection(Section):
             *("--queue", str(self.queue)),
             *("--max-rows", str(self.max_rows)),
             *("--max-body", str(self.max_body)),
+            *("--body-within", f"{self.body_within.total_seconds():g}"),
             *("--inline-rows", str(self.inline_rows)),
             *("--drain-notice", f"{self.drain.notice.total_seconds():g}"),
             *("--drain-at-most", f"{self.drain.at_most.total_seconds():g}"),

@@ -15,6 +15,7 @@ from include.serving.inference import Inference
 from include.serving.metrics import ServerMetrics
 from include.serving.prediction_log import Answer
 from include.serving.protocol import RequestSchema
+from include.serving.replies import BodyLimits
 from include.serving.version_folder import read_spec
 
 
@@ -51,7 +52,7 @@ class InProcess:
         schema = RequestSchema.of(spec, 100)
         used = engine or load_engine(folder, spec)
         inference = Inference(spec, used, schema, self.metrics, self.log, self.admission)  # type: ignore[arg-type]
-        self.app = ModelApp(spec, schema, inference, self.metrics, self.admission, keys=keys, max_body=max_body)
+        self.app = ModelApp(spec, schema, inference, self.metrics, self.admission, keys=keys, body=BodyLimits(max_body, 0.2))
 
     async def ask(self, path: str, body: Any = None, method: str | None = None, **headers: str) -> Asked:
         """One exchange; a body that is no bytes is sent as JSON, in one piece."""

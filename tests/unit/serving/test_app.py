@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from include.serving.replies import ClientGoneError, read_body
+from include.serving.replies import BodyLimits, ClientGoneError, read_body
 from include.serving.tensor_checks import RequestRefusedError
 from tests.unit.serving.apps import Asked, InProcess
 from tests.unit.serving.folders import one_row, request_body
@@ -132,7 +132,7 @@ def test_a_large_body_is_413_before_it_is_read(onnx_folder: tuple[Path, str]) ->
 
     scope = {"headers": [(b"content-length", b"4097")]}
     with pytest.raises(RequestRefusedError):
-        asyncio.run(read_body(scope, receive, 4096))
+        asyncio.run(read_body(scope, receive, BodyLimits(4096)))
     assert asked == 1
 
 
@@ -149,12 +149,23 @@ def test_a_body_in_pieces_and_a_client_that_goes() -> None:
         return {"type": "http.request", "body": body, "more_body": more}
 
     scope: dict[str, Any] = {"headers": []}
-    whole = read_body(scope, pieces(piece(b"ab", more=True), piece(b"", more=True), piece(b"c", more=False)), 3)
+    whole = read_body(scope, pieces(piece(b"ab", more=True), piece(b"", more=True), piece(b"c", more=False)), BodyLimits(3))
     assert asyncio.run(whole) == b"abc"
     with pytest.raises(RequestRefusedError):
-        asyncio.run(read_body(scope, pieces(piece(b"ab", more=True), piece(b"cd", more=False)), 3))
+        asyncio.run(read_body(scope, pieces(piece(b"ab", more=True), piece(b"cd", more=False)), BodyLimits(3)))
     with pytest.raises(ClientGoneError):
-        asyncio.run(read_body(scope, pieces(piece(b"ab", more=True), {"type": "http.disconnect"}), 3))
+        asyncio.run(read_body(scope, pieces(piece(b"ab", more=True), {"type": "http.disconnect"}), BodyLimits(3)))
+
+
+def test_a_body_that_does_not_come_is_408() -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(0 if first.pop() else 9)
+        return {"type": "http.request", "body": b"{", "more_body": True}
+
+    first = [False, True]
+    with pytest.raises(RequestRefusedError, match=r"did not come within 0\.05 s") as caught:
+        asyncio.run(read_body({"headers": []}, receive, BodyLimits(99, 0.05)))
+    assert (caught.value.status, caught.value.headers) == (408, ((b"connection", b"close"),))
 
 
 def test_identity_is_logged(onnx_folder: tuple[Path, str]) -> None:

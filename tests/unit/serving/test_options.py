@@ -34,11 +34,12 @@ def test_the_yaml_s_defaults_are_the_server_s(tmp_path: Path) -> None:
 
 
 def test_what_the_yaml_says_reaches_the_server(tmp_path: Path) -> None:
-    text = "{workers: 64, queue: 1, max_rows: 1, max_body: 1_024, inline_rows: 0, start_within: 1s"
+    text = "{workers: 64, queue: 1, max_rows: 1, max_body: 1_024, body_within: 100ms, inline_rows: 0, start_within: 1s"
     settings = settings_with(tmp_path, text + ", drain: {notice: 0s, at_most: 5m}}", MODELOPS_SERVER_KEYS_FILE="/keys.json")
     told = parse_options([*PLACES, *server_options(settings, MODEL)])
     assert (told.workers, told.queue, told.max_rows, told.max_body, told.inline_rows) == (64, 1, 1, 1024, 0)
     assert (told.drain_notice, told.drain_at_most, told.keys) == (0, 300, Path("/keys.json"))
+    assert told.body_within == 0.1
     assert start_seconds(settings, MODEL) == 1
     assert stop_seconds(settings, MODEL) > 300
 
@@ -52,6 +53,8 @@ def test_what_the_yaml_says_reaches_the_server(tmp_path: Path) -> None:
         "{max_rows: 0}",
         "{max_body: 1_023}",
         "{inline_rows: -1}",
+        "{body_within: 99ms}",
+        "{body_within: 6m}",
         "{start_within: 999ms}",
         "{start_within: 11m}",
         "{drain: {notice: 6m}}",
