@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ COLUMNS = ("first", "second")
 _ROWS = 200
 
 
-def request_of(values: tuple[float, float]) -> dict[str, Any]:
+def request_of(values: Sequence[float]) -> dict[str, Any]:
     """One row as an Open Inference Protocol request."""
     tensors = [
         {"name": name, "shape": [1], "datatype": "FP64", "data": [value]} for name, value in zip(COLUMNS, values, strict=True)
@@ -45,7 +46,7 @@ def write_drill_version(folder: Path, model: str, version: int) -> str:
     (folder / SERVING).write_text(spec.to_json(), encoding="utf-8")
     first = rows.head(1)
     golden = {
-        "inputs": request_of((float(first.iloc[0, 0]), float(first.iloc[0, 1]))),
+        "inputs": request_of(tuple(first.to_numpy(dtype=np.float64)[0])),
         "predictions": pipeline.predict_proba(first)[:, 1].tolist(),
         "tolerance": 1e-5,
     }

@@ -7,7 +7,8 @@ starts one run of Dag `rollback`, named by it; repeated and repeated again, it s
 import logging
 
 from airflow.api.common.trigger_dag import trigger_dag
-from airflow.exceptions import AirflowException, DagRunAlreadyExists
+from airflow.exceptions import DagRunAlreadyExists
+from airflow.sdk.exceptions import AirflowException
 from airflow.utils.types import DagRunTriggeredByType
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
