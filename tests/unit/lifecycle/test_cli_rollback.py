@@ -35,13 +35,16 @@ class Airflow:
         if (method, path) == ("POST", RUNS):
             self.asked.append(body)
             return 200, {}
+        return 200, self._of_run(path)
+
+    def _of_run(self, path: str) -> dict[str, Any]:
         if path.endswith("/taskInstances"):
-            return 200, {"task_instances": [{"task_id": "roll_back", "map_index": -1, "try_number": 1, "state": "failed"}]}
+            return {"task_instances": [{"task_id": "roll_back", "map_index": -1, "try_number": 1, "state": "failed"}]}
         if path.endswith("/xcomEntries/return_value"):
-            return 200, {"value": json.dumps(OUTCOME)}
+            return {"value": json.dumps(OUTCOME)}
         if "/logs/" in path:
-            return 200, {"content": [{"event": "churn: champion 7 has no previous version; name one (to_version)"}]}
-        return 200, {"state": self.states.pop(0) if len(self.states) > 1 else self.states[0]}
+            return {"content": [{"event": "churn: champion 7 has no previous version; name one (to_version)"}]}
+        return {"state": self.states.pop(0) if len(self.states) > 1 else self.states[0]}
 
 
 @pytest.fixture
