@@ -59,6 +59,7 @@ def visible_harm(plan: Plan, traffic: RecentTraffic, lasting: Sequence[timedelta
         if ours == 0:
             continue
         rise = smallest_rise(base, ours, theirs, plan.alpha)
+        rise = rise if rise is None else max(rise, plan.limits.error_floor)
         if rise is not None and (best.rise is None or rise < best.rise):
             factor = _latency_factor(plan, traffic, smallest_rise(_SLOW, ours, theirs, plan.alpha))
             best = best.model_copy(update={"requests": ours, "rise": rise, "latency_factor": factor})
