@@ -105,6 +105,21 @@ def test_blue_green_switches_once_keeps_the_old_one_and_removes_it(lab):
     assert {7: 1, 8: 1} in kept
 
 
+def test_blue_green_looks_at_copied_requests_before_it_switches(lab):
+    place = lab()
+    outcome, _ = roll_out(place, "blue_green", blue_green={"mirror": 100, **SOON})
+    assert_promoted(place, outcome)
+    assert place.seen == [{7: 100, 8: 0}, {7: 0, 8: 100}, {8: 100}]
+    assert place.acts() == ["shift_traffic", "promote", "confirm"]
+
+
+def test_blue_green_that_fails_on_copies_never_gets_traffic(lab):
+    place = lab(fail=0.5)
+    outcome, clients = roll_out(place, "blue_green", blue_green={"mirror": 100, **SOON})
+    assert_went_back(place, outcome, "error_rate", "servers")
+    assert clients.assigned.keys() == {"7"}
+
+
 def test_blue_green_that_fails_after_the_switch_is_switched_back(lab):
     place = lab(fail=0.5)
     outcome, _ = roll_out(place, "blue_green", bake="20s")
