@@ -18,7 +18,6 @@ DEFAULT_ONLY: Final = "DEFAULT_ONLY"
 AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
     "serving": ("online",),
     "data.sample_by": ("key",),
-    "rollout.strategy": ("canary", "blue_green", "rolling", "direct"),
     "rollout.blue_green.mirror": DEFAULT_ONLY,
     "monitoring.schedule": ("hourly",),
     "alerts.owner": DEFAULT_ONLY,

@@ -16,6 +16,7 @@ _ASCENDING = (
     ("monitoring.performance.act", "monitoring.performance.concept"),
     ("retraining.confirm.windows", "retraining.confirm.of"),
     ("rollout.poll", "rollout.lease"),
+    ("rollout.ab_test.at_least", "rollout.ab_test.at_most"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.lifecycle.rules.view import Found, Rule, View, did_you_mean, number
+from include.lifecycle.rules.view import Found, Rule, View, did_you_mean
 
 
 def _shadow_of_a_regression_has_a_tolerance(view: View) -> Found:
@@ -22,7 +22,7 @@ def _metric_exists(view: View) -> Found:
     if metric == "success" and view.get("objective.task") == "regression":
         yield ("rollout", "ab_test", "metric"), "got 'success', but a regression makes no decisions; allowed: loss, business"
     if metric == "business" and view.get("rollout.ab_test.business.query") is None:
-        yield ("rollout", "ab_test", "business", "query"), "missing, and rollout.ab_test.metric business needs it"
+        yield ("rollout", "ab_test", "metric"), "got 'business', and rollout.ab_test.business.query, whose values decide, is null"
 
 
 def _query_is_there(view: View) -> Found:
@@ -38,10 +38,4 @@ def _query_is_there(view: View) -> Found:
         yield path, "it is asked through the database of data.connection, and data.query is not given"
 
 
-def _lasts_long_enough(view: View) -> Found:
-    least, most = (number(view.get(f"rollout.ab_test.{name}")) for name in ("at_least", "at_most"))
-    if least is not None and most is not None and most < least:
-        yield ("rollout", "ab_test", "at_most"), "it ends before rollout.ab_test.at_least; nothing could win"
-
-
-RULES: tuple[Rule, ...] = (_shadow_of_a_regression_has_a_tolerance, _metric_exists, _query_is_there, _lasts_long_enough)
+RULES: tuple[Rule, ...] = (_shadow_of_a_regression_has_a_tolerance, _metric_exists, _query_is_there)

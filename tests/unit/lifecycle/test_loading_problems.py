@@ -64,10 +64,6 @@ def test_the_head_line_names_model_and_count(project):
 NOT_YET = [
     ("serving: batch", "serving: 'batch' is not available yet; allowed now: online"),
     ("alerts: {owner: x}", "alerts.owner: 'x' is not available yet; allowed now: null (the default)"),
-    (
-        "rollout: {strategy: ab_test}",
-        "rollout.strategy: 'ab_test' is not available yet; allowed now: canary, blue_green, rolling, direct",
-    ),
     ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
 ]
 
@@ -114,7 +110,31 @@ WRONG = [
         "rollout.give_up_after: got 20m, but the stages wait 20m at least, so every rollout would be given up",
     ),
     ("rollout: {limits: {error_rate: 10}}", "rollout.limits.error_rate: got 10; allowed: at most 1"),
-    ("rollout: {strategy: bluegreen}", "rollout.strategy: got 'bluegreen'; allowed: canary, blue_green, rolling, direct"),
+    (
+        "rollout: {strategy: bluegreen}",
+        "rollout.strategy: got 'bluegreen'; allowed: canary, blue_green, rolling, shadow, ab_test, direct",
+    ),
+    ("rollout: {ab_test: {split: 0.6}}", "rollout.ab_test.split: got 0.6; allowed: at most 0.5"),
+    ("rollout: {ab_test: {split: 0.001}}", "rollout.ab_test.split: got 0.001; allowed: at least 0.01"),
+    ("rollout: {ab_test: {alpha: 0.5}}", "rollout.ab_test.alpha: got 0.5; allowed: less than 0.5"),
+    ("rollout: {ab_test: {minimum_samples: 0}}", "rollout.ab_test.minimum_samples: got 0; allowed: at least 1"),
+    ("rollout: {shadow: {mirror: 0}}", "rollout.shadow.mirror: got 0; allowed: at least 1"),
+    (
+        "rollout: {ab_test: {metric: business}}",
+        "rollout.ab_test.metric: got 'business', and rollout.ab_test.business.query, whose values decide, is null",
+    ),
+    (
+        "rollout: {ab_test: {business: {query: churn/revenu.sql}}}",
+        "rollout.ab_test.business.query: no such file: include/sql/churn/revenu.sql; did you mean 'churn/training.sql'?",
+    ),
+    (
+        "rollout: {ab_test: {business: {query: ../revenue.sql}}}",
+        "rollout.ab_test.business.query: got '../revenue.sql'; allowed: a path below include/sql",
+    ),
+    (
+        "rollout: {ab_test: {at_least: 30d}}",
+        "rollout.ab_test.at_least: got 30d; it must not be above rollout.ab_test.at_most, 28d",
+    ),
     ("training: {trials: true}", "training.trials: got true; allowed: a whole number"),
     ("training: {trials: 2.5}", "training.trials: got 2.5; allowed: a whole number"),
     ("training: {seeds: 3}", "training.seeds: unknown key; did you mean 'seed'?"),

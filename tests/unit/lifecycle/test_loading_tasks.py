@@ -64,6 +64,22 @@ def test_an_algorithm_that_cannot_learn_the_task_is_named(project):
     assert "'linear_regression' cannot learn binary_classification" in problem
 
 
+@pytest.mark.parametrize(
+    ("rollout", "told"),
+    [
+        (
+            "{strategy: shadow}",
+            "rollout.shadow.tolerance: got 0, so two versions would agree only where they predict the very same",
+        ),
+        ("{ab_test: {metric: success}}", "got 'success', but a regression makes no decisions; allowed: loss, business"),
+    ],
+)
+def test_a_regression_is_compared_by_numbers(project, rollout, told):
+    linear = "training: {estimators: [linear_regression]}"
+    (problem,) = project.problems(yaml_of(REGRESSION, f"{linear}\nrollout: {rollout}"))
+    assert told in problem
+
+
 def test_the_words_name_the_tasks_own_measures(project):
     project.write(yaml_of(REGRESSION))
     words = dict(in_words(load_model("churn", settings=project.settings)))
