@@ -17,7 +17,8 @@ MANIFEST = "manifest.json"
 class CompactedFile:
     """One Parquet file: which segments it contains, its event times (ISO, inclusive), its features with their DuckDB types, and
     which of CLASS_COLUMNS and whether the columns `arm` and `unit` it has (none in files from before there were any).
-    `location`: None in the log's own folder, else the `s3://bucket/prefix` that it was shipped to."""
+    `location`: None in the log's own folder, else the `s3://bucket/prefix` that it was shipped to. `size` in bytes (0: not told),
+    `logged_max` when its newest row was logged (ISO; None: not told)."""
 
     name: str
     segments: list[str]
@@ -30,6 +31,7 @@ class CompactedFile:
     units: bool = False
     location: str | None = None
     size: int = 0
+    logged_max: str | None = None
 
     @property
     def columns_later(self) -> list[str]:

@@ -147,7 +147,8 @@ def logged_relation(
     Else as `predictions_relation`: what is older is left out before rows are told apart, so a long log costs little.
     """
     bounds = _bounds({"logged_at >=": since}, SERVED)
-    return _relation(connection, _Files(folder, lambda _: True, remote), {}, bounds)
+    limit = _utc(since)
+    return _relation(connection, _Files(folder, lambda file: (file.logged_max or limit) >= limit, remote), {}, bounds)
 
 
 def _relation(

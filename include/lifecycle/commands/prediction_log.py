@@ -69,7 +69,11 @@ def _rows(log: LogFolder) -> list[dict[str, Any]]:
         files = [file for file in manifest.files if file.location == place]
         first = min((file.event_time_min for file in files if file.event_time_min), default=None)
         last = max((file.event_time_max for file in files if file.event_time_max), default=None)
-        sizes: dict[str, Any] = {"files": len(files), "rows": sum(file.rows for file in files), "bytes": sum(file.size for file in files)}
+        sizes: dict[str, Any] = {
+            "files": len(files),
+            "rows": sum(file.rows for file in files),
+            "bytes": sum(file.size for file in files),
+        }
         found.append({"where": place or str(log.folder)} | sizes | {"first": first, "last": last})
     segments = live_segments(log.folder, manifest.files)
     if segments:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from include.lifecycle.errors import SourceUnavailableError
@@ -36,9 +36,16 @@ def write_segments(folder: Path, segments: Sequence[Path], types: dict[str, str]
     name = f"{segments[0].name.removesuffix(CLOSED)}-{uuid4().hex[:8]}.parquet"
     with _duckdb(folder) as connection:
         features = _features(connection, segments, types)
-        rows, first, last, size = _copy(connection, folder, name, read_segments_sql(segments, features))
-    names, classes = [path.name for path in segments], list(CLASS_COLUMNS)
-    return CompactedFile(name, names, rows, first, last, features, classes, arms=True, units=True, size=size)
+        written = _copy(connection, folder, name, read_segments_sql(segments, features))
+    rows, first, last, logged = written.extent
+    told: dict[str, Any] = {
+        "class_columns": list(CLASS_COLUMNS),
+        "arms": True,
+        "units": True,
+        "size": written.size,
+        "logged_max": logged,
+    }
+    return CompactedFile(name, [path.name for path in segments], rows, first, last, features, **told)
 
 
 def write_merged(folder: Path, files: Sequence[CompactedFile], segments: list[str], remote: Remote) -> CompactedFile:
@@ -52,9 +59,10 @@ def write_merged(folder: Path, files: Sequence[CompactedFile], segments: list[st
     try:
         with _duckdb(folder) as connection:
             source = f"SELECT * FROM ({source_of(connection, folder, files, remote)})"  # noqa: S608 - quoted there
-            rows, first, last, size = _copy(connection, folder, name, source)
+            written = _copy(connection, folder, name, source)
     except (OSError, duckdb.Error) as problem:
         raise SourceUnavailableError(f"{folder}: {len(files)} files could not be merged: {problem}") from problem
+    rows, first, last, logged = written.extent
     return replace(
         files[0],
         name=name,
@@ -63,8 +71,16 @@ def write_merged(folder: Path, files: Sequence[CompactedFile], segments: list[st
         event_time_min=first,
         event_time_max=last,
         location=None,
-        size=size,
+        size=written.size,
+        logged_max=logged,
     )
+
+
+class _Written(NamedTuple):
+    """Rows, first and last event time and last time of logging (ISO, UTC) of a file, and its bytes."""
+
+    extent: tuple[int, str | None, str | None, str | None]
+    size: int
 
 
 @contextmanager
@@ -78,16 +94,15 @@ def _duckdb(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, rows: str) -> tuple[int, str | None, str | None, int]:
-    """Write a query's rows; return their number, their first and last event time (ISO, UTC) and the file's bytes."""
+def _copy(connection: duckdb.DuckDBPyConnection, folder: Path, name: str, rows: str) -> _Written:
+    """Write a query's rows under a temporary name, then under their own."""
     base = folder / PARQUET
     temporary = base / f".{name}.tmp"
     ordered = f"{rows} ORDER BY event_time"
     connection.execute(f"COPY ({ordered}) TO {literal(temporary)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 50000)")
-    count, first, last = _extent(connection, temporary)
-    size = temporary.stat().st_size
+    written = _Written(_extent(connection, temporary), temporary.stat().st_size)
     temporary.rename(base / name)
-    return count, first, last, size
+    return written
 
 
 def _features(connection: duckdb.DuckDBPyConnection, segments: Sequence[Path], types: dict[str, str]) -> dict[str, str]:
@@ -103,10 +118,13 @@ def _type_of(connection: duckdb.DuckDBPyConnection, paths: list[str], name: str)
     return "VARCHAR" if row and row[0] else "DOUBLE"
 
 
-def _extent(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str | None, str | None]:
-    query = "SELECT count(*), min(epoch_us(event_time)), max(epoch_us(event_time)) FROM read_parquet(?)"
-    count, first, last = connection.execute(query, [str(path)]).fetchone() or (0, None, None)
-    return int(count), _iso(first), _iso(last)
+def _extent(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str | None, str | None, str | None]:
+    """Rows, first and last event time, last time of logging (ISO, UTC)."""
+    times = "min(epoch_us(event_time)), max(epoch_us(event_time)), max(epoch_us(logged_at))"
+    query = f"SELECT count(*), {times} FROM read_parquet(?)"  # noqa: S608 - constants
+    count, *moments = connection.execute(query, [str(path)]).fetchone() or (0, None, None, None)
+    first, last, logged = map(_iso, moments)
+    return int(count), first, last, logged
 
 
 def _iso(microseconds: int | None) -> str | None:

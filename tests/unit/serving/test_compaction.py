@@ -17,7 +17,7 @@ from include.lifecycle.monitoring.compaction import CompactionResult, compact_pr
 from include.lifecycle.runtime import Runtime, build_runtime
 from include.lifecycle.spec import ModelSpec
 from include.serving.log_manifest import read_manifest
-from include.serving.log_schema import ARMS, predictions_relation
+from include.serving.log_schema import ARMS, logged_relation, predictions_relation
 from include.settings import load_settings
 from tests.unit.serving.test_log_schema import START, line, segment
 
@@ -164,3 +164,18 @@ def test_a_shadow_answer_is_kept_and_left_out_of_what_served(runtime: Runtime, s
             found = connection.sql("SELECT request_id, model_version, arm FROM predictions ORDER BY ALL").fetchall()
         assert found == [("r1", 3, "live"), ("r1", 4, "shadow"), ("r2", 3, "live"), ("r2", 3, "shadow"), ("r3", 3, "baseline")]
         compact_predictions(runtime, spec, now=NOW)
+
+
+def test_files_whose_rows_were_logged_earlier_are_not_opened(runtime: Runtime, spec: ModelSpec, folder: Path) -> None:
+    late = (START + timedelta(hours=5)).isoformat(timespec="microseconds")
+    segment(folder, "3-1-1.jsonl", line(1))
+    compact_predictions(runtime, spec, now=NOW)
+    (first,) = read_manifest(folder)
+    segment(folder, "3-1-2.jsonl", line(2, logged_at=late))
+    compact_predictions(runtime, spec, now=NOW)
+    (folder / "parquet" / first.name).unlink()
+    with duckdb.connect() as connection:
+        logged_relation(connection, folder, START + timedelta(hours=4)).create_view("log")
+        assert connection.sql("SELECT request_id FROM log").fetchall() == [("r2",)]
+        with pytest.raises(duckdb.IOException):
+            logged_relation(connection, folder, START).fetchall()
