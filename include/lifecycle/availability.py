@@ -18,7 +18,6 @@ DEFAULT_ONLY: Final = "DEFAULT_ONLY"
 AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
     "serving": ("online",),
     "data.sample_by": ("key",),
-    "rollout.blue_green.mirror": DEFAULT_ONLY,
     "monitoring.schedule": ("hourly",),
     "alerts.owner": DEFAULT_ONLY,
 }
