@@ -13,6 +13,7 @@ from include.lifecycle.rules import (
     features,
     names,
     pii,
+    prediction_log,
     retraining,
     rollout,
     rollout_pace,
@@ -35,6 +36,7 @@ RULES = (
     *approval.RULES,
     *rollout.RULES,
     *rollout_pace.RULES,
+    *prediction_log.RULES,
 )
 
 

@@ -171,10 +171,10 @@ def _rollback(spec: ModelSpec) -> str:
 
 
 def _retirement(spec: ModelSpec) -> str:
-    kept = spec.retention
+    kept, place = spec.retention, f", in {spec.prediction_log.destination}" if spec.prediction_log.destination else ""
     return (
         f"A version is archived {length(kept.retire_after)} after it lost its last alias: its server goes, its files too "
         f"unless it is one of the newest {kept.keep_versions}, one of the last {kept.keep_known_good} good champions, the anchor "
         f"or pinned; in the registry its model files {'stay' if kept.artifacts == 'keep' else 'go as well'}, its metadata stays. "
-        f"Logged predictions are kept for {length(spec.prediction_log.keep)}."
+        f"Logged predictions are kept for {length(spec.prediction_log.keep)}{place}."
     )

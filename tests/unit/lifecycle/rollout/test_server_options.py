@@ -47,8 +47,8 @@ def test_the_yaml_s_defaults_are_the_server_s(settings: Settings) -> None:
 
 
 def test_what_the_yaml_says_reaches_the_server(settings: Settings) -> None:
-    overlay(settings, "{flush: 1ms, buffer_rows: 1, segment_bytes: 1_024, segment_age: 1d}")
-    assert limits(settings) == LogLimits(0.001, buffer_rows=1, segment_bytes=1024, segment_seconds=86400)
+    overlay(settings, "{flush: 1ms, buffer_rows: 10_000, segment_bytes: 1_024, segment_age: 1d}")
+    assert limits(settings) == LogLimits(0.001, buffer_rows=10_000, segment_bytes=1024, segment_seconds=86400)
 
 
 def test_a_broken_yaml_still_lets_a_server_start(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
@@ -65,6 +65,7 @@ def test_a_broken_yaml_still_lets_a_server_start(settings: Settings, caplog: pyt
         ("{segment_age: 999ms}", "1s to 1d"),
         ("{segment_age: 2d}", "1s to 1d"),
         ("{buffer_rows: 0}", "prediction_log.buffer_rows"),
+        ("{buffer_rows: 9_999}", "got 9999; allowed: at least server.max_rows, which is 10000"),
         ("{segment_bytes: 1_023}", "prediction_log.segment_bytes"),
         ("{destination: /data/log}", "prediction_log.destination"),
         ("{destination: 's3://'}", "prediction_log.destination"),
