@@ -15,6 +15,7 @@ from include.lifecycle.errors import GateFailedError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import StageResult
 from include.lifecycle.rollout.approval_need import ApprovalNeed, Seat
+from include.lifecycle.rollout.circumstances import newer_candidate
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.states import Plan, State
 from include.lifecycle.runtime import RunContext, Runtime
@@ -47,6 +48,7 @@ class Ballot(StageResult):
     votes: list[Vote]
     state: State
     requested_by: list[str]
+    replaced_by: int | None = None  # a newer candidate, where rollout.on_new_candidate says replace
 
     @property
     def result(self) -> Result:
@@ -59,7 +61,8 @@ class Ballot(StageResult):
     @property
     def over(self) -> bool:
         """Whether no answer can matter any more."""
-        return self.result != "open" or self.left <= timedelta(0) or self.state is not State.PLANNED
+        settled = self.result != "open" or self.replaced_by is not None
+        return settled or self.left <= timedelta(0) or self.state is not State.PLANNED
 
     def seat(self, number: int) -> Seat:
         """The seat of that number."""
@@ -70,6 +73,8 @@ class Ballot(StageResult):
         said = [f"{vote.by} {'approved' if vote.approved else 'refused'}{_comment(vote.comment)}" for vote in self.votes]
         if self.result != "open":
             return "; ".join(said)
+        if self.replaced_by is not None:
+            return "; ".join([*said, f"version {self.replaced_by} is newer and replaces it"])
         return f"{'; '.join(said)}; {self._missing()}" if said else "nobody answered in time"
 
     def _missing(self) -> str:
@@ -88,6 +93,7 @@ def read_ballot(connection: Connection, rollout_id: int) -> Ballot | None:
     if asked is None:
         return None
     row, told = rollout_row(connection, rollout_id), asked["evidence"]
+    plan = Plan.model_validate(row["plan"])
     now = connection.execute(select(func.clock_timestamp())).scalar_one()
     return Ballot(
         rollout_id=rollout_id,
@@ -99,7 +105,8 @@ def read_ballot(connection: Connection, rollout_id: int) -> Ballot | None:
         left=asked["wall_at"] + timedelta(seconds=told["expires_seconds"]) - now,
         votes=[_vote(entry) for entry in _entries(connection, row["model"], rollout_id, "vote")],
         state=State(row["state"]),
-        requested_by=Plan.model_validate(row["plan"]).requested_by,
+        requested_by=plan.requested_by,
+        replaced_by=newer_candidate(connection, plan) if plan.on_new_candidate == "replace" else None,
     )
 
 

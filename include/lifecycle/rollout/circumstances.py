@@ -22,7 +22,7 @@ def circumstances(rt: Runtime, plan: Plan, rollout_id: int) -> dict[str, Any]:
     with transaction(rt.engine) as connection:
         wish = asked_of(rollout_row(connection, rollout_id))
         frozen = frozen_reason(connection, plan.model)
-        newer = _newer(connection, plan)
+        newer = newer_candidate(connection, plan)
     return {
         "command": wish,
         "newer": newer,
@@ -55,7 +55,7 @@ def evidence_of(rt: Runtime, hands: Hands, rollout_id: int, plan: Plan, status: 
     return found
 
 
-def _newer(connection: Connection, plan: Plan) -> int | None:
+def newer_candidate(connection: Connection, plan: Plan) -> int | None:
     """The newest open candidate above the plan's version."""
     table = candidates.c
     mine = (table.model == plan.model) & (table.state == "open") & (table.version > plan.version)

@@ -26,8 +26,17 @@ def poll(rt, world, spec, run, open_rollout):
     """A rollout that is asked about: `poll(risk=..., **settings of approval)` gives its hands."""
 
     class Poll:
-        def __init__(self, *, risk="high", requested_by=("ada",), tags=None, committee=("ann", "bob", "cid"), **settings):
-            self.rollout_id = open_rollout(requested_by=list(requested_by), risk=risk)
+        def __init__(
+            self,
+            *,
+            risk="high",
+            requested_by=("ada",),
+            tags=None,
+            committee=("ann", "bob", "cid"),
+            on_new_candidate="wait",
+            **settings,
+        ):
+            self.rollout_id = open_rollout(requested_by=list(requested_by), risk=risk, on_new_candidate=on_new_candidate)
             approval = spec.approval.model_copy(update={"committee": list(committee)} | settings)
             self.spec = spec.model_copy(update={"risk": risk, "approval": approval})
             self.planned, self.tags = planned_of(self.rollout_id), tags or {7: TAGS, 8: TAGS}
@@ -152,6 +161,20 @@ def test_no_quorum_in_time_is_a_refusal(rt, poll, row_of, votes, reason):
     assert len(asked.vote(2, "bob").votes) == len(votes)
     assert not asked.confirm().approved
     assert (row_of(asked.rollout_id)["state"], row_of(asked.rollout_id)["reason"]) == ("refused", reason)
+
+
+@pytest.mark.parametrize(("policy", "replaced"), [("wait", False), ("replace", True)])
+def test_a_newer_candidate_ends_the_question_where_the_yaml_says_so(rt, poll, row_of, policy, replaced):
+    asked = poll(on_new_candidate=policy)
+    asked.ask()
+    asked.vote(1, "ann")
+    newer = {"model": "churn", "version": 9, "verdict": "pass", "created_at": rt.clock.now()}
+    with transaction(rt.engine) as connection:
+        connection.execute(candidates.insert().values(newer))
+    assert look(rt, asked.rollout_id).over is replaced
+    if replaced:
+        assert not asked.confirm().approved
+        assert row_of(asked.rollout_id)["reason"] == "ann approved; version 9 is newer and replaces it"
 
 
 def test_a_rollout_that_nobody_may_approve_is_refused_when_asked(poll, row_of):
