@@ -67,6 +67,8 @@ class WorkerGroup:
         code = 0
         while self._running:
             pid, status = os.wait()
+            if pid not in self._running:  # in a container this process is everybody's heir
+                continue
             lived = time.monotonic() - self._running.pop(pid)
             ended = os.waitstatus_to_exitcode(status)
             self._forget(pid)

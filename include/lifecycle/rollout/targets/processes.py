@@ -6,6 +6,7 @@ One lock over all processes of this machine guards ports and declarations; nobod
 from __future__ import annotations
 
 import fcntl
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,8 +39,10 @@ class ServerProcesses:
 
     def running(self, model: str, *, baseline: bool) -> list[tuple[ServerProgram, int]]:
         """Those of them that run, with their ports."""
-        found = ((one, self.port(one)) for one in self.of(model, baseline=baseline))
-        return [(one, port) for one, port in found if port is not None and self.supervisor.state(one.name) == RUNNING]
+        declared = self.of(model, baseline=baseline)
+        states = self.supervisor.states() if declared else {}
+        found = ((one, self.port(one)) for one in declared if states.get(one.name) == RUNNING)
+        return [(one, port) for one, port in found if port is not None]
 
     def port(self, program: ServerProgram) -> int | None:
         """The port that the program was given; None when it is not declared."""
@@ -55,6 +58,8 @@ class ServerProcesses:
 
         Raises GateFailedError when one does not become ready.
         """
+        if (ready := self._ready(programs, folder, digest)) is not None:
+            return ready  # the way back asks for a champion that serves: traffic is not to wait for supervisord
         self.supervisor.conf_dir.mkdir(parents=True, exist_ok=True)
         log_dir.mkdir(parents=True, exist_ok=True)
         self.settings.server_log_dir.mkdir(parents=True, exist_ok=True)
@@ -71,6 +76,12 @@ class ServerProcesses:
             for one in programs:
                 if self.supervisor.state(one.name) not in ALIVE:
                     self.supervisor.remove(one.name)
+
+    def _ready(self, programs: Sequence[ServerProgram], folder: Path, digest: str) -> tuple[int, ...] | None:
+        """Their ports, when all of them were declared for this folder and answer; None when one was not or does not."""
+        declared = [Declared.read(self.supervisor.conf_file(one.name)) for one in programs]
+        same = [one.port for one in declared if one is not None and (one.digest, one.folder) == (digest, str(folder))]
+        return tuple(same) if len(same) == len(programs) and all(map(_is_ready, same)) else None
 
     def _declare(self, program: ServerProgram, folder: Path, digest: str, log_dir: Path) -> int:
         path, name = self.supervisor.conf_file(program.name), program.name
@@ -129,4 +140,12 @@ def _is_ready(port: int) -> bool:
 def _tail(log: Path) -> str:
     if not log.exists():
         return "(nothing)"
-    return " | ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:])
+    return " | ".join(map(_said, log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]))
+
+
+def _said(line: str) -> str:
+    """The message of a line of the server's JSON log; any other line as it is."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, KeyError, TypeError):
+        return line
