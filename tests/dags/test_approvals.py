@@ -125,7 +125,7 @@ class Person:
 
     def answer(self, seat, name, option="Approve", role="op", comment=""):
         """Wait until that seat is asked, answer, wait until it is taken up; the answer's status code."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while seat not in (waiting := self.waiting()):
             assert time.monotonic() < deadline, f"seat {seat} was not asked: {waiting}"
             time.sleep(0.2)
