@@ -87,7 +87,7 @@ def test_a_server_that_drains_costs_no_request(place: tuple[Any, EmbeddedTarget]
     first, _ = serve(rt, target, 2)
     url = f"{rt.settings.gateway_url}/v2/models/{MODEL}/infer"
     seen: list[int] = []
-    deadline, ended = time.monotonic() + 15, None
+    deadline, ended = time.monotonic() + 40, None
     with httpx.Client(headers={"x-api-key": key}, timeout=10) as client:
         process = listening(first)
         body = json.dumps(request_body(one_row())).encode()
@@ -99,7 +99,7 @@ def test_a_server_that_drains_costs_no_request(place: tuple[Any, EmbeddedTarget]
                 ended = time.monotonic()
     assert ended is not None, "the server ended"
     assert set(seen) == {200}
-    assert len(seen) > 400
+    assert len(seen) > 220
 
 
 def listening(port: int) -> psutil.Process:
