@@ -87,7 +87,8 @@ class Gateway:
         pools = [pool for row in rows for pool in pools_of(row)]
         self._put_endpoints([pool.beside(old.ports.get(pool.name, ())) for pool in pools], version)
         kept = {name: one for name, one in old.clusters.items() if name not in clusters}
-        _put(self.directory / "cds.json", [*clusters.values(), *kept.values()], version)
+        if clusters | kept != old.clusters:
+            _put(self.directory / "cds.json", [*clusters.values(), *kept.values()], version)
         asked = pools_with_traffic(rows)
         added = {pool.name: set(pool.ports) - set(old.ports.get(pool.name, ())) for pool in pools if pool.name in asked}
         self._wait_warm(set(clusters), added, rejections)
@@ -102,7 +103,9 @@ class Gateway:
 
     def _put_endpoints(self, pools: Sequence[Pool], version: str) -> None:
         for name, endpoints in render_endpoints(pools).items():
-            _put(eds_file(self.directory, name), endpoints, version)
+            path = eds_file(self.directory, name)
+            if not path.exists() or json.loads(path.read_bytes())["resources"] != endpoints:
+                _put(path, endpoints, version)
 
     def _wait_warm(self, clusters: set[str], added: dict[str, set[int]], rejections: int) -> None:
         """Wait until all clusters are active, and the added servers that are to get traffic are healthy."""
@@ -110,6 +113,8 @@ class Gateway:
         def lacking() -> str | None:
             if missing := sorted(clusters - self.admin.active_clusters()):
                 return f"clusters not ready: {missing}"
+            if not any(added.values()):
+                return None
             healthy = self.admin.healthy_ports()
             sick = {name: sorted(ports - healthy.get(name, set())) for name, ports in added.items()}
             told = [f"{name} (port {', '.join(map(str, ports))})" for name, ports in sorted(sick.items()) if ports]

@@ -67,6 +67,11 @@ class Supervisor:
                     return None
                 raise
 
+    def states(self) -> dict[str, str]:
+        """supervisord's word for the state of every program that it knows, in one question."""
+        with self._calls() as calls:
+            return {str(one["name"]): str(one["statename"]) for one in calls.getAllProcessInfo()}
+
     def pid(self, name: str) -> int:
         """Process id of a running program; 0 when it does not run, SourceUnavailableError when it is unknown."""
         with self._calls() as calls:
