@@ -159,6 +159,15 @@ class Effects:
             folder, digest = Path(known.folder), known.digest
         else:
             folder, digest = self.hands.materialise(self.rt, self.plan.model, version)
+        try:
+            return self._started(version, folder, digest, count)
+        except GateFailedError:
+            if known is None:
+                raise
+        folder, digest = self.hands.materialise(self.rt, self.plan.model, version)  # a damaged copy is fetched again
+        return self._started(version, folder, digest, count)
+
+    def _started(self, version: int, folder: Path, digest: str, count: int) -> Server:
         self._check_lease()
         logs = self.rt.storage.predictions(self.plan.model)
         ports = self.hands.target.ensure_server(self.plan.model, version, folder, digest, logs, replicas=count)

@@ -21,7 +21,7 @@ from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.reconcile_model import ModelUpkeep
 from include.lifecycle.rollout.states import OPEN_STATES, Plan, State
-from include.lifecycle.rollout.watchdog_ledger import import_journal
+from include.lifecycle.rollout.watchdog_ledger import import_journal, silence
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import rollouts
 
@@ -37,7 +37,11 @@ def reconcile(rt: Runtime, specs: Iterable[str], *, run_alive: RunAlive | None =
     """One sentence per thing that was put right or could not be; `specs` are model names (or a mapping by name). Never raises for
     one model's trouble: the others are still looked after."""
     used = hands or usual_hands(rt)
-    said = _trying("watchdog", partial(import_journal, rt)) + _trying("drill", partial(sweep_drills, rt))
+    said = (
+        _trying("watchdog", partial(import_journal, rt))
+        + _trying("watchdog", partial(silence, rt))
+        + _trying("drill", partial(sweep_drills, rt))
+    )
     for row in _lapsed(rt):
         said += _trying(f"rollout {row['id']}", partial(_drive, rt, row, used))
     for row in _forgotten(rt, run_alive):

@@ -139,16 +139,26 @@ class ModelUpkeep:
         return running.get(desired.champion) != desired.baseline.server.ports
 
     def _start(self, version: int, server: Server, *, baseline: bool = False) -> Server:
-        """Have the server again; one that does not start is a P0 when nobody else answers for the model."""
-        logs, count = self.rt.storage.predictions(self.model), len(server.ports)
+        """Have the server again, its files fetched again where they are gone or damaged; one that does not start is a P0 when
+        nobody else answers for the model."""
         try:
-            ports = self.hands.target.ensure_server(
-                self.model, version, Path(server.folder), server.digest, logs, replicas=count, baseline=baseline
-            )
+            return self._started(version, server, baseline=baseline)
+        except GateFailedError as problem:
+            told = str(problem)
+        try:
+            folder, digest = self.hands.materialise(self.rt, self.model, version)
+            return self._started(version, Server(ports=server.ports, digest=digest, folder=str(folder)), baseline=baseline)
         except LifecycleError as problem:
-            if not problem.retryable and not self.hands.target.servers(self.model):
-                self._report("alert", "model_down", str(problem), f"down:{version}:{server.ports}", severity="P0")
+            if not self.hands.target.servers(self.model):
+                reason = f"no server of version {version} starts: {told}; {problem}"
+                self._report("alert", "model_down", reason, f"down:{version}:{datetime.now(UTC):%Y-%m-%d}", severity="P0")
             raise
+
+    def _started(self, version: int, server: Server, *, baseline: bool) -> Server:
+        logs, count = self.rt.storage.predictions(self.model), len(server.ports)
+        ports = self.hands.target.ensure_server(
+            self.model, version, Path(server.folder), server.digest, logs, replicas=count, baseline=baseline
+        )
         return Server(ports=ports, digest=server.digest, folder=server.folder)
 
     def _open(self) -> RowMapping | None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from include.lifecycle.ledger import Entry
 from include.lifecycle.rollout.access_log import Position, read_lines
+from include.lifecycle.rollout.watchdog_health import GAUGES
 from include.lifecycle.rollout.watchdog_journal import JOURNAL
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.storage import write_whole
 
 READ = "watchdog.read.json"
+SILENT_AFTER = 60.0  # seconds
 LARGEST = 5_000_000  # bytes of the journal, after which it is renamed; one old one is kept
 _ALERTS = ("model_down", "model_up")
 
@@ -44,6 +47,27 @@ def import_journal(rt: Runtime) -> Iterator[str]:
         write_whole(place, json.dumps({"inode": after.inode, "offset": after.offset}))
     if not lines and journal.is_file() and journal.stat().st_size > LARGEST:
         journal.replace(journal.with_name(f"{JOURNAL}.1"))
+
+
+def silence(rt: Runtime) -> Iterator[str]:
+    """Report, once an outage, a watchdog that looked once and does so no more: nobody guards the leases then."""
+    gauges = rt.settings.gateway_dir / GAUGES
+    looked = gauges.stat().st_mtime if gauges.is_file() else time.time()
+    seconds = time.time() - looked
+    if seconds < SILENT_AFTER:
+        return
+    reason = f"the watchdog has not looked for {seconds:.0f} s: a canary's lease would not be enforced"
+    entry = Entry(
+        model="watchdog",
+        kind="alert",
+        act="watchdog_silent",
+        reason=reason,
+        actor="reconcile",
+        idempotency_key=f"watchdog-silent:{looked:.0f}",
+        evidence={"severity": "P1"},
+    )
+    rt.ledger.write(entry)
+    yield reason
 
 
 def _line(line: bytes) -> dict[str, Any] | None:

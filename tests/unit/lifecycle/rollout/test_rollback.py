@@ -172,6 +172,48 @@ def test_a_killed_rollback_is_finished_by_reconcile(rt, world, spec, monkeypatch
         assert unfinished(connection, "churn") is None
 
 
+def damaged(world, version):
+    """A server of `version` starts only once its files were fetched again."""
+    fetched, start = [], world.ensure_server
+    whole = world.materialise
+
+    def ensure_server(model, wanted, *given, **named):
+        if wanted == version and not fetched:
+            raise GateFailedError("manifest.json has another digest")
+        return start(model, wanted, *given, **named)
+
+    def materialise(rt, model, wanted):
+        fetched.append(wanted)
+        return whole(rt, model, wanted)
+
+    world.ensure_server, world.materialise = ensure_server, materialise
+    return fetched
+
+
+def test_a_champion_whose_copy_is_damaged_is_fetched_again_on_the_way_back(rt, world, open_rollout, gateway_log):
+    rollout = open_rollout(**QUICK)
+    drive_once(rt, rollout, "driver", hands=world.hands())
+    fetched = damaged(world, 7)
+    gateway_log(8, 500, failed=400)
+    assert drive_once(rt, rollout, "driver", hands=world.hands()).state == "rolled_back"
+    assert (fetched, world.weights) == ([7], {7: 100})
+
+
+def test_reconcile_fetches_damaged_files_and_reports_a_model_that_stays_down(rt, world):
+    world.running.clear()
+    fetched = damaged(world, 7)
+    assert reconcile(rt, ["churn"], hands=world.hands()) == [
+        "churn: server of version 7 was not running; started on port 18307",
+    ]
+    assert fetched == [7]
+    world.running.clear()
+    world.fail["ensure_server"] = GateFailedError("state FATAL")
+    for _ in range(2):
+        assert [one for one in reconcile(rt, ["churn"], hands=world.hands()) if "FATAL" in one]
+    (alert,) = rt.ledger.read("churn", kind="alert")
+    assert (alert["act"], alert["evidence"]["severity"]) == ("model_down", "P0")
+
+
 def test_what_did_not_answer_is_tried_again_and_keeps_its_versions(rt, world, spec):
     world.fail["demote"] = SourceUnavailableError("MLflow is down")
     with pytest.raises(SourceUnavailableError):

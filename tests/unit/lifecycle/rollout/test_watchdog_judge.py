@@ -29,7 +29,7 @@ from include.lifecycle.rollout.watchdog_journal import (
     without_returned,
 )
 from include.lifecycle.rollout.watchdog_judge import Watch, in_a_stage, why_lapsed
-from include.lifecycle.rollout.watchdog_ledger import import_journal
+from include.lifecycle.rollout.watchdog_ledger import import_journal, silence
 from include.lifecycle.rollout.watchdog_return import champion_only
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
@@ -183,6 +183,18 @@ def test_outages_are_told_once_and_so_is_their_end(rt):
 
 def test_a_gateway_without_routes_serves_no_model(rt):
     assert served_models(rt.settings.gateway_dir) == {}
+
+
+def test_a_watchdog_that_looks_no_more_is_told_once(rt):
+    assert list(silence(rt)) == []  # there is none here
+    gauges = rt.settings.gateway_dir / GAUGES
+    write_gauges(rt.settings.gateway_dir, Health(), [], {}, [], time.time())
+    assert list(silence(rt)) == []
+    os.utime(gauges, (1000, time.time() - 90))
+    for _ in range(2):
+        (said,) = silence(rt)
+        assert "has not looked for 90 s" in said
+    assert len(rt.ledger.read("watchdog", kind="alert")) == 1
 
 
 def test_the_journal_is_imported_once_and_a_torn_line_is_told(rt):
