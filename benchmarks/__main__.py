@@ -26,8 +26,10 @@ CLAIMS = (
     "fleet",
     "train_overhead",
     "growth",
+    "rollouts",
     "serving",
     "waiting",
+    "experiments",
 )
 """Modules of this package, in the order in which they run."""
 _SIGN = {"at_least": ">=", "at_most": "<="}

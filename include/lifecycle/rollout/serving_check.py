@@ -1,5 +1,5 @@
-"""Before any traffic: the exact artefact in a real server answers golden requests as it did at registration, and fast, is well and
-refuses bad input (staging.py); beside a champion, it takes the same requests.
+"""Before any traffic: the exact artefact in a real server answers golden requests as it did at registration, and fast, is well
+and refuses bad input (staging.py); beside a champion, it takes the same requests.
 
 Second stage of a deploy Dag. A version that fails is refused: its rollout is closed and its server stopped.
 """
@@ -66,7 +66,7 @@ def _try_out(rt: Runtime, spec: ModelSpec, version: int, hands: Hands, plan: Pla
     url, golden = infer_url(port, model, version), read_golden(folder)
     verdict = compare_golden(url, golden)
     if verdict.passed:
-        verdict = _side_by_side(rt, hands, plan, folder) or verdict
+        verdict = check_side_by_side(rt, hands, plan, folder) or verdict
     tests = staging_tests(port, model, version, request_body(golden), spec.rollout.staging) if verdict.passed else []
     verdict = _joined(verdict, tests)
     p95 = next((float(one.evidence["p95_ms"]) for one in tests if one.check == LATENCY), 0.0)
@@ -85,7 +85,7 @@ def _joined(golden: Verdict, tests: list[Verdict]) -> Verdict:
     return golden.model_copy(update={"reason": reason, "evidence": evidence})
 
 
-def _side_by_side(rt: Runtime, hands: Hands, plan: Plan, folder: Path) -> Verdict | None:
+def check_side_by_side(rt: Runtime, hands: Hands, plan: Plan, folder: Path) -> Verdict | None:
     """A failing verdict when a stage would ask both versions the same requests, and the new one would refuse the champion's."""
     if plan.champion is None or not plan.stages:
         return None
