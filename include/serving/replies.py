@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from secrets import token_hex
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from include.serving.tensor_checks import RequestRefusedError
 
 Headers = list[tuple[bytes, bytes]]
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
@@ -88,19 +89,50 @@ async def read_body(scope: Scope, receive: Receive, limits: BodyLimits) -> bytes
     RequestRefusedError: 413 as soon as it is, or says that it will be, too large; 408 when it does not come in time.
     ClientGoneError: the connection was closed before.
     """
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):  # nearly always: it came with its head
-        body = bytes(message.get("body", b""))
-        if len(body) > limits.size:
-            raise _too_large(limits.size)
-        return body
+    step, message = receive(), None
+    try:
+        waits_for = step.send(None)
+    except StopIteration as done:  # nearly always the body came with its head: no timer is set
+        message = done.value
+        if message["type"] == "http.request" and not message.get("more_body"):
+            return _within(limits.size, bytes(message.get("body", b"")))
     if _told_size(scope) > limits.size:
+        step.close()
         raise _too_large(limits.size)
     try:
         async with asyncio.timeout(limits.seconds):
-            return await _in_pieces(message, receive, limits.size)
+            first = await _Begun(step, waits_for) if message is None else message
+            return await _in_pieces(first, receive, limits.size)
     except TimeoutError:
         raise RequestRefusedError(408, f"the request body did not come within {limits.seconds:g} s", _CLOSE) from None
+
+
+def _within(limit: int, body: bytes) -> bytes:
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """The rest of a coroutine whose first step was taken by hand; `waits_for` is what that step waits for."""
+
+    step: Coroutine[Any, Any, dict[str, Any]]
+    waits_for: Any
+
+    def __await__(self) -> Generator[Any, Any, dict[str, Any]]:
+        waits_for = self.waits_for
+        while True:
+            try:
+                sent = yield waits_for
+            except BaseException as problem:  # noqa: BLE001 - it is the coroutine's to handle
+                proceed = partial(self.step.throw, problem)
+            else:
+                proceed = partial(self.step.send, sent)
+            try:
+                waits_for = proceed()
+            except StopIteration as done:
+                return dict(done.value)
 
 
 async def _in_pieces(message: dict[str, Any], receive: Receive, limit: int) -> bytes:

@@ -29,7 +29,7 @@ class WorkerGroup:
     """The workers of one server. `arguments` are the server's own command line."""
 
     def __init__(self, arguments: Sequence[str], listener: socket.socket, count: int) -> None:
-        self._count = count
+        self._count, self._listener = count, listener
         self._stopping = False
         self._running: dict[int, float] = {}
         self._soon = 0
@@ -60,6 +60,7 @@ class WorkerGroup:
 
     def _stop(self) -> None:
         self._stopping = True
+        self._listener.close()  # else the port would take connections for as long as requests under way are waited for
         for pid in list(self._running):
             os.kill(pid, signal.SIGTERM)
 

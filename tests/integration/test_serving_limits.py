@@ -131,6 +131,27 @@ def test_a_body_over_the_limit_is_413_at_its_head(onnx: tuple[Path, str], tmp_pa
         assert server.infer(one_row()).status_code == 200
 
 
+def test_a_body_that_never_comes_is_408(onnx: tuple[Path, str], tmp_path: Path) -> None:
+    with running_server(*onnx, tmp_path / "log", "--body-within", "0.3") as server:
+        head = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(BODY)}\r\n\r\n".encode()
+        for sent in (b"", BODY[:-10]):
+            with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as connection:
+                connection.sendall(head + sent)
+                response = http.client.HTTPResponse(connection)
+                response.begin()
+                assert response.status == 408
+                assert "did not come within 0.3 s" in json.loads(response.read())["error"]
+                assert connection.recv(1) == b""
+        with socket.create_connection(("127.0.0.1", port_of(server)), timeout=10) as slow:
+            slow.sendall(head)
+            time.sleep(0.1)
+            slow.sendall(BODY)
+            response = http.client.HTTPResponse(slow)
+            response.begin()
+            assert response.status == 200
+        assert server.metric(f'model_rejected_requests_total{{code="408",{OWN}}}') == 2
+
+
 def test_keys_are_asked_for_and_a_revoked_one_is_refused_within_a_second(onnx: tuple[Path, str], tmp_path: Path) -> None:
     path, now = tmp_path / "keys.json", datetime.now(UTC)
     key, text = new_key("billing", now=now)

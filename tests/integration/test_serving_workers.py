@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from include.serving.version_folder import write_manifest
-from tests.integration.test_serving_limits import BODY, INFER, OWN
+from tests.integration.test_serving_limits import BODY, INFER, OWN, half_a_request, refuses
 from tests.integration.test_serving_server import logged, refused
 from tests.unit.serving.folders import build_folder
 from tests.unit.serving.running import RunningServer, eventually, running_server
@@ -107,6 +107,16 @@ def test_no_worker_outlives_a_killed_parent(pair: RunningServer) -> None:
     with socket.socket() as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         free.bind(("127.0.0.1", pair.client.base_url.port))
+
+
+def test_the_port_closes_although_a_request_is_under_way(pair: RunningServer) -> None:
+    with half_a_request(pair) as late:
+        assert eventually(lambda: pair.client.get("/v2/health/live").status_code == 200)
+        pair.process.send_signal(signal.SIGTERM)
+        assert eventually(lambda: refuses(pair))
+        late.sendall(BODY[-10:])
+        assert late.recv(100).startswith(b"HTTP/1.1 200")
+    assert pair.process.wait(timeout=20) == 0
 
 
 def test_sigterm_under_load_loses_no_answer(pair: RunningServer) -> None:
