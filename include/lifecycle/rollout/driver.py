@@ -124,8 +124,6 @@ class Drive:
             drive._save(connection)
             drive._note(connection, transition, "intended", transition.reason)
             drive._answer(connection, answered, transition)
-        if transition.act == "shift_traffic":  # before any traffic: who dies in the act is watched, too
-            drive._renew(State.RUNNING)
         return drive
 
     def act(self) -> RolloutOutcome | None:
@@ -133,6 +131,10 @@ class Drive:
         transition = self.status.pending
         if transition is None:
             return None
+        if transition.act == "shift_traffic":  # before any traffic: who dies in the act is watched, too
+            self._renew(State.RUNNING)
+        elif _is_forward(transition):  # something is down, but somebody drives
+            self._renew()
         try:
             Effects(self.rt, self.hands, self.lease, self.plan, self.status).carry_out(transition)
         except GatewayRejectedError as problem:

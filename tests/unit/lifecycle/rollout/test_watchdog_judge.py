@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from include.lifecycle.errors import GateFailedError, GatewayRejectedError
+from include.lifecycle.errors import GateFailedError, GatewayRejectedError, SourceUnavailableError
 from include.lifecycle.rollout.arms import Split
+from include.lifecycle.rollout.driver import abort_rollout, drive_once
 from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.envoy_config import Timeouts, render_routes
 from include.lifecycle.rollout.states import State
@@ -217,3 +218,19 @@ def test_the_journal_is_imported_once_and_a_torn_line_is_told(rt):
     note(directory, "model_up", "churn", "healthy", severity="P0")
     assert list(import_journal(rt)) == ["churn: model_up, healthy"]
     assert json.loads((directory / "watchdog.read.json").read_text())["offset"] > 0
+
+
+def test_a_driver_that_waits_for_the_gateway_keeps_its_lease(rt, world, open_rollout):
+    rollout = open_rollout(lease="60s")
+    world.fail["stored"] = SourceUnavailableError("the gateway is down")
+    for _ in range(2):
+        with pytest.raises(SourceUnavailableError):
+            drive_once(rt, rollout, "driver", hands=world.hands())
+        (held,) = leases(rt.settings.gateway_dir)  # told before any traffic: a driver that dies now is watched
+        assert (held.rollout_id, held.state) == (rollout, State.RUNNING)
+        clear(rt.settings, "churn")
+    world.fail.clear()
+    drive_once(rt, rollout, "driver", hands=world.hands())
+    assert leases(rt.settings.gateway_dir)[0].until > time.time() + 50
+    abort_rollout(rt, rollout, "person", "enough", hands=world.hands())
+    assert leases(rt.settings.gateway_dir) == []
