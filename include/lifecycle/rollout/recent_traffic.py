@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,8 @@ def recent_traffic(log: Path, model: str, champion: int | None, *, give_up_after
 
     The mean is taken over the last `give_up_after` (ten minutes to a day), or since the model's first request in it.
     """
-    bins, sample, times = np.zeros(int(DAY.total_seconds()) // _BIN, dtype=np.int64), [], [now]
+    bins, times = np.zeros(int(DAY.total_seconds()) // _BIN, dtype=np.int64), [now]
+    sample: list[Request] = []
     for at, line in _lines(log, model, now - DAY.total_seconds()):
         if at > now:
             continue
@@ -89,8 +91,8 @@ def busiest_rate(bins: NDArray[np.int64], stretch: timedelta, seen: float) -> fl
     return float((sums[wide:] - sums[:-wide]).max()) / (wide * _BIN)
 
 
-def _champion(sample: list[Request]) -> dict[str, object]:
-    counts = {"champion_requests": len(sample), "champion_errors": sum(one.failed for one in sample)}
+def _champion(sample: list[Request]) -> dict[str, Any]:
+    counts: dict[str, Any] = {"champion_requests": len(sample), "champion_errors": sum(one.failed for one in sample)}
     return counts | {"latencies_us": sorted(one.duration_us for one in sample if not one.failed)}
 
 

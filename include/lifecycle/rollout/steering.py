@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, RowMapping, func, select
 
@@ -137,7 +137,7 @@ def _no_conclusion(wish: Command, *, experiment: bool, paused: bool) -> str:
 
 
 def _write(connection: Connection, rt: Runtime, row: RowMapping, wish: Command, run_id: str | None) -> None:
-    values = {"command": wish.model_dump(mode="json")}
+    values: dict[str, Any] = {"command": wish.model_dump(mode="json")}
     if row["state"] == State.HELD.value:  # open again, so that whoever finds it finishes the abort
         status = Status.model_validate(row["status"])
         step = Plan.model_validate(row["plan"]).stage_at(status.step)
