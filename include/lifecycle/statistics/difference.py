@@ -45,7 +45,7 @@ def means_by_unit(values: Floats, codes: Codes, units: int) -> Floats:
     """
     counts = np.bincount(codes, minlength=units)
     sums = np.bincount(codes, weights=values, minlength=units)
-    return np.divide(sums, counts, out=np.full(units, np.nan), where=counts > 0)
+    return np.asarray(np.divide(sums, counts, out=np.full(units, np.nan), where=counts > 0), dtype=np.float64)
 
 
 def mean_difference_bounds(first: Arm, second: Arm, alpha: float, best_at: float) -> tuple[float, float]:

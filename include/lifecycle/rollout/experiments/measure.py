@@ -68,7 +68,9 @@ def measured(spec: ModelSpec, rt: Runtime, plan: Plan, status: Status, access: A
     if rules.business.query is not None:
         values[BUSINESS] = business_values(spec, rules.business, rt.settings, access, exposed, now)
     evidence = experiment_evidence(_exposure(exposed, labels), _metrics(spec.name, rules, values), _rules(plan, rules, stage))
-    told = {"started": started.isoformat(), "measured_at": datetime.now(UTC).isoformat(), "as_of": now.isoformat()}
+    measured_at = datetime.now(UTC)
+    told = {"started": started.isoformat(), "measured_at": measured_at.isoformat(), "as_of": now.isoformat()}
+    told["elapsed_seconds"] = round((measured_at - (status.since or started)).total_seconds())
     return evidence.model_copy(update={"detail": evidence.detail | told})
 
 
@@ -130,7 +132,7 @@ def _stored(rt: Runtime, rollout_id: int, plan: Plan, evidence: ExperimentEviden
         before = connection.execute(select(experiments.c.evidence).where(experiments.c.rollout_id == rollout_id)).scalar()
         history = _history(before, evidence)
         row = connection.execute(select(rollouts).where(rollouts.c.id == rollout_id)).mappings().one()
-        path = write_page(rt.storage, row, evidence, history)
+        path = write_page(rt.storage, dict(row), evidence, history)
         found = evidence.model_copy(update={"detail": evidence.detail | {"report": str(path)}})
         plain = found.model_dump(mode="json")
         plain["detail"]["history"] = history

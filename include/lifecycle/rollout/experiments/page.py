@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from include.lifecycle.evaluation.plots import bar_chart, line_chart
+from include.lifecycle.evaluation.plots import line_chart
 from include.lifecycle.rollout.evidence import ExperimentEvidence, Measurement
 from include.lifecycle.rollout.experiment import check_experiment, check_sample_ratio
 from include.lifecycle.rollout.report_page import Section, number, report_page
@@ -63,18 +63,14 @@ def _facts(plan: Plan, evidence: ExperimentEvidence) -> list[str]:
 
 
 def _charts(evidence: ExperimentEvidence, history: Sequence[Sequence[Any]]) -> list[str]:
-    bars = [(one["name"], one["difference"], one["lower"], one["upper"]) for one in evidence.detail["metrics"]]
-    drawn = [bar_chart("Difference by metric", [bar for bar in bars if bar[1] is not None])]
     points = [point for point in history if None not in point[2:5]]
-    if points:
-        samples = np.array([point[1] for point in points], dtype=np.float64)
-        names = ("estimate", "lower bound", "upper bound")
-        lines = [(name, samples, np.array([point[at] for point in points])) for at, name in enumerate(names, start=2)]
-        zero = ("no difference", samples, np.zeros(len(samples)))
-        drawn.append(
-            line_chart(f"{evidence.detail['metric']} as samples came", "samples of both arms", "difference", [*lines, zero])
-        )
-    return drawn
+    if not points:
+        return []
+    samples = np.array([point[1] for point in points], dtype=np.float64)
+    names = ("estimate", "lower bound", "upper bound")
+    lines = [(name, samples, np.array([point[at] for point in points])) for at, name in enumerate(names, start=2)]
+    zero = ("no difference", samples, np.zeros(len(samples)))
+    return [line_chart(f"{evidence.detail['metric']} as samples came", "samples of both arms", "difference", [*lines, zero])]
 
 
 def _sections(evidence: ExperimentEvidence) -> list[Section]:
