@@ -108,7 +108,7 @@ def test_a_kill_loses_at_most_the_flush_window_and_doubles_nothing(make_runtime:
             clients.end()
         answered, held = clients.got, logged(folder)
         missing = {name: killed_at - at for name, at in answered.items() if name not in held}
-        assert len(answered) > 50
+        assert len(answered) > 10
         assert all(age <= FLUSH + SLACK for age in missing.values()), f"lost after kill {kill}: {missing}"
         lost += missing.values()
         got |= answered
