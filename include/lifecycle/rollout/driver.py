@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from include.lifecycle.rollout.lease import Lease, rollout_row, take_lease
 from include.lifecycle.rollout.measurements import PerformanceReader, measure, start_of_step
 from include.lifecycle.rollout.sources.base import Look, read_sources
 from include.lifecycle.rollout.states import Command, Measurement, Plan, State, Status, Transition
+from include.lifecycle.rollout.status_after import after, while_frozen
 from include.lifecycle.rollout.traffic import read_desired
 from include.lifecycle.rollout.watchdog_journal import clear, renew
 from include.lifecycle.runtime import Runtime
@@ -103,7 +104,7 @@ class Drive:
             seen = seen.model_copy(update=evidence_of(self.rt, self.hands, self.lease.rollout_id, self.plan, status))
             status = status.model_copy(update={"measurement": seen, "cursor": cursor})
         seen = seen.model_copy(update=circumstances(self.rt, self.plan, self.lease.rollout_id))
-        status = status.model_copy(update=_while_frozen(status, seen.frozen, now))
+        status = status.model_copy(update=while_frozen(status, seen.frozen, now))
         transition = machine.step(self.plan, status, seen, now)
         drive = replace(self, status=status.model_copy(update={"reason": transition.reason}))
         if transition.act != "wait":
@@ -148,7 +149,7 @@ class Drive:
         return self._finish(transition)
 
     def _finish(self, transition: Transition) -> RolloutOutcome | None:
-        update = _after(self.status, transition, datetime.now(UTC))
+        update = after(self.status, transition, datetime.now(UTC))
         if transition.act not in ("pause", "resume"):
             cursor = start_of_step(self.rt.settings.gateway_log, time.time())
             update |= {"measurement": Measurement(), "cursor": cursor}
@@ -245,32 +246,6 @@ class Drive:
         return RolloutOutcome(
             rollout_id=self.lease.rollout_id, model=plan.model, version=plan.version, state=status.state, reason=status.reason
         )
-
-
-def _after(status: Status, transition: Transition, now: datetime) -> dict[str, Any]:
-    """What of the status changes when a transition is done. The time of a pause does not count as time of the stage."""
-    update: dict[str, Any] = {"pending": None, "attempts": 0, "reason": transition.reason}
-    if transition.act == "pause":
-        return update | {"paused": True, "paused_at": now}
-    if transition.act == "resume":
-        return update | _later(status, now - (status.paused_at or now)) | {"paused": False, "paused_at": None}
-    moved = {"state": transition.state, "step": transition.step, "weights": transition.weights, "since": now}
-    return update | moved | {"started": status.started or now, "paused": False, "paused_at": None}
-
-
-def _while_frozen(status: Status, frozen: str, now: datetime) -> dict[str, Any]:
-    """Remember since when a freeze holds the rollout up; when it ends, its time does not count, as that of a pause does not."""
-    if frozen:
-        return {"frozen_at": status.frozen_at or now}
-    if status.frozen_at is None:
-        return {}
-    held_up = timedelta(0) if status.paused else now - status.frozen_at
-    return _later(status, held_up) | {"frozen_at": None}
-
-
-def _later(status: Status, gap: timedelta) -> dict[str, Any]:
-    """The rollout's times, moved on by `gap`; one that has no traffic yet has none."""
-    return {name: found + gap for name in ("since", "started") if (found := getattr(status, name)) is not None}
 
 
 def _is_forward(transition: Transition) -> bool:

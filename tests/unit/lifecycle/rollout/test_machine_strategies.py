@@ -1,19 +1,16 @@
-"""Every strategy through the same machine: what it walks, what people may ask, and what holds on every path of each of them."""
+"""Every strategy through the same machine: what it walks, what people may ask. What holds on any path: test_machine_paths.py."""
 
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from include.lifecycle.loading import load_model
-from include.lifecycle.rollout import driver, machine
+from include.lifecycle.rollout import machine
 from include.lifecycle.rollout.evidence import Command, ExperimentEvidence, Measurement, PairEvidence
 from include.lifecycle.rollout.plans import make_plan
 from include.lifecycle.rollout.recent_traffic import RecentTraffic
-from include.lifecycle.rollout.states import Plan, State, Status
+from include.lifecycle.rollout.states import State, Status
+from include.lifecycle.rollout.status_after import after, while_frozen
 from include.lifecycle.rollout.steering import misfit
 from include.lifecycle.spec import RolloutSection
 
@@ -80,7 +77,7 @@ def walk(plan, seen, *, looks=60, hours=24):
         transition = machine.step(plan, status, seen, now)
         if transition.act != "wait":
             acts.append((transition.act, transition.weights))
-            status = status.model_copy(update=driver._after(status, transition, now))
+            status = status.model_copy(update=after(status, transition, now))
         if not status.state.is_open:
             break
         now += timedelta(hours=hours)
@@ -124,7 +121,7 @@ def test_shares_of_each_strategy():
 def running(plan, **changes):
     """In the first stage since START."""
     first = machine.step(plan, Status(), Measurement(), START)
-    return Status().model_copy(update=driver._after(Status(), first, START) | changes)
+    return Status().model_copy(update=after(Status(), first, START) | changes)
 
 
 def wish(command, **more):
@@ -145,20 +142,20 @@ def test_a_pause_does_not_count_as_time():
     status = running(plan)
     paused = machine.step(plan, status, seen_by(plan, requests=0, command=wish("pause")), START + timedelta(hours=1))
     assert (paused.act, paused.state, paused.reason) == ("pause", State.RUNNING, "ada asked to pause: because")
-    status = status.model_copy(update=driver._after(status, paused, START + timedelta(hours=1)))
+    status = status.model_copy(update=after(status, paused, START + timedelta(hours=1)))
     back = machine.step(plan, status, seen_by(plan, requests=0, command=wish("resume")), START + timedelta(days=30))
-    status = status.model_copy(update=driver._after(status, back, START + timedelta(days=30)))
+    status = status.model_copy(update=after(status, back, START + timedelta(days=30)))
     assert (status.paused, status.started) == (False, START + timedelta(days=30) - timedelta(hours=1))
     assert machine.step(plan, status, seen_by(plan, requests=0), START + timedelta(days=30, hours=22)).act == "wait"
 
 
 def test_a_freeze_does_not_count_as_time_either():
     status = running(plan_for("canary"))
-    frozen = status.model_copy(update=driver._while_frozen(status, "an incident", START + timedelta(hours=1)))
-    assert driver._while_frozen(frozen, "an incident", START + timedelta(hours=2))["frozen_at"] == START + timedelta(hours=1)
-    thawed = frozen.model_copy(update=driver._while_frozen(frozen, "", START + timedelta(hours=5)))
+    frozen = status.model_copy(update=while_frozen(status, "an incident", START + timedelta(hours=1)))
+    assert while_frozen(frozen, "an incident", START + timedelta(hours=2))["frozen_at"] == START + timedelta(hours=1)
+    thawed = frozen.model_copy(update=while_frozen(frozen, "", START + timedelta(hours=5)))
     assert (thawed.started, thawed.since, thawed.frozen_at) == (START + timedelta(hours=4), START + timedelta(hours=4), None)
-    assert driver._while_frozen(thawed, "", START) == {}
+    assert while_frozen(thawed, "", START) == {}
 
 
 def test_skip_leaves_a_stage_now_and_names_what_has_not_passed():
@@ -231,114 +228,3 @@ def test_what_the_watchdog_did_is_followed():
 def test_commands_that_do_not_fit_are_told(name, changes, command, problem):
     found = misfit(plan := plan_for(name), running(plan, **changes), command)
     assert (problem in found) if problem else found == ""
-
-
-LOOKS = st.builds(
-    lambda **given: given,
-    requests=st.sampled_from([0, 40, 600, 20_000]),
-    errors=st.sampled_from([0.0, 0.0, 0.0, 0.01, 0.3]),
-    slow=st.sampled_from([0.0, 0.0, 0.0, 0.2]),
-    agreed=st.sampled_from([1.0, 1.0, 0.97, 0.5]),
-    effect=st.sampled_from([(0.02, 0.04), (-0.01, 0.01), (-0.04, -0.02)]),
-    frozen=st.sampled_from(["", "", "", "an incident"]),
-    newer=st.sampled_from([None, None, None, 9]),
-    watchdog=st.sampled_from([*[""] * 9, "the lease lapsed"]),
-)
-WISHES = st.sampled_from(
-    [None] * 4
-    + [wish(one) for one in ("pause", "resume", "skip", "abort")]
-    + [wish("conclude", winner=one) for one in ("challenger", "champion")]
-)
-
-
-class AnyRollout(RuleBasedStateMachine):
-    """Any strategy, any sequence of looks, wishes, freezes and deaths of what drives it."""
-
-    @initialize(name=st.sampled_from(sorted(STRATEGIES)), replace=st.booleans(), hold=st.booleans())
-    def begin(self, name, replace, hold):
-        choice = {"on_new_candidate": "replace" if replace else "wait", "on_inconclusive": "hold" if hold else "roll_back"}
-        self.plan: Plan = plan_for(name, **choice)
-        self.now, self.status = START, Status()
-        self.champions = {self.plan.champion} - {None}
-        self.memory = SimpleNamespace(moved=0)
-
-    def _take(self, transition):
-        before = self.status
-        if transition.act == "promote":
-            self.champions = {self.plan.version}
-        if transition.act in ("roll_back", "abort"):
-            self.champions = {self.plan.champion} - {None}
-        self.status = before.model_copy(update=driver._after(before, transition, self.now))
-        if self.status.state is State.RUNNING and before.state is State.RUNNING:
-            assert self.status.step - before.step in (0, 1)
-
-    @precondition(lambda self: self.status.state.is_open)
-    @rule(look=LOOKS, asked=WISHES, minutes=st.sampled_from([0, 1, 10, 60 * 7, 60 * 24 * 3]))
-    def look(self, look, asked, minutes):
-        self.now += timedelta(minutes=minutes)
-        fits = asked is None or misfit(self.plan, self.status, asked) == ""
-        seen = seen_by(self.plan, **look, command=asked if fits else None)
-        if self.status.state is State.PLANNED:
-            seen = Measurement(frozen=look["frozen"], newer=look["newer"], command=seen.command)
-        self.status = self.status.model_copy(update=driver._while_frozen(self.status, look["frozen"], self.now))
-        transition = machine.step(self.plan, self.status, seen, self.now)
-        assert transition == machine.step(self.plan, self.status, seen, self.now)
-        forward = transition.act in ("shift_traffic", "promote", "confirm")
-        held_up = look["frozen"] or (self.status.paused and transition.act != "resume")
-        assert not (forward and held_up), "paused or frozen never moves forward"
-        failed = [one for one in transition.verdicts if one.failed]
-        if failed and self.plan.champion not in (None, self.plan.version):
-            assert transition.weights == {self.plan.champion: 100}
-            assert not transition.state.is_open
-        if transition.act == "wait":
-            assert transition.weights == self.status.weights
-        else:
-            self._take(transition)
-
-    @precondition(lambda self: self.status.state.is_open)
-    @rule()
-    def aborted_from_outside(self):
-        self._take(machine.abort(self.plan, self.status, "a person's rollback"))
-        without = self.plan.champion is None and 8 in self.champions
-        assert self.status.state is (State.HELD if without else State.ABORTED)
-
-    @precondition(lambda self: not self.status.state.is_open)
-    @rule()
-    def closed_stays_closed(self):
-        with pytest.raises(ValueError, match="closed"):
-            machine.step(self.plan, self.status, seen_by(self.plan), self.now)
-
-    @invariant()
-    def weights_sum_to_one_hundred(self):
-        none_yet = self.status.state is State.PLANNED or self.plan.champion is None
-        assert none_yet or sum(self.status.weights.values()) == 100
-        assert set(self.status.weights) <= {7, 8}
-
-    @invariant()
-    def never_two_champions(self):
-        assert len(self.champions) <= 1
-        state = self.status.state
-        if state in (State.ROLLED_BACK, State.ABORTED) and self.plan.champion is not None:
-            assert (self.status.weights, self.champions) == ({7: 100}, {7})
-        if state is State.PROMOTED:
-            assert (self.status.weights, self.champions) == ({8: 100}, {8})
-        if state is State.CONCLUDED:
-            assert (self.status.weights, self.champions) == ({7: 100}, {7})
-
-    def teardown(self):
-        """Every path ends: once resumed, time alone closes each rollout."""
-        if not hasattr(self, "plan"):
-            return
-        for _ in range(20):
-            if not self.status.state.is_open:
-                break
-            self.now += timedelta(days=30)
-            asked = wish("resume") if self.status.paused else None
-            self.status = self.status.model_copy(update=driver._while_frozen(self.status, "", self.now))
-            self._take(machine.step(self.plan, self.status, seen_by(self.plan, command=asked), self.now))
-        closed = {State.PROMOTED, State.ROLLED_BACK, State.HELD, State.ABORTED, State.CONCLUDED}
-        assert self.status.state in closed
-
-
-AnyRollout.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
-TestAnyRollout = AnyRollout.TestCase

@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import select
 
 from include.lifecycle.database import transaction
+from include.lifecycle.decisions.sweep import unclaimed
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.registry.release import release_candidate
 from include.lifecycle.rollout.by_hand import ByHand, read_by_hand, with_steps
+from include.lifecycle.rollout.driver import drive_once
 from include.lifecycle.rollout.planning import plan_rollout
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates
@@ -128,3 +130,23 @@ def test_steps_by_hand_belong_to_a_canary(rt, world, spec, run, candidate):
 
 def test_a_run_without_params_is_not_by_hand():
     assert read_by_hand({"initial_traffic": None, "increment": None, "other": 3}, "ada") is None
+
+
+def test_a_newer_candidate_waits_its_turn_or_replaces_and_older_ones_are_superseded(rt, world, spec, run, candidate):
+    eager = spec.model_copy(update={"rollout": spec.rollout.model_copy(update={"on_new_candidate": "replace"})})
+    first = plan_rollout(eager, rt, run, hands=world.hands())
+    drive_once(rt, first.rollout_id, "driver", hands=world.hands())
+    with transaction(rt.engine) as connection:
+        for version in (9, 10):
+            row = {"model": "churn", "version": version, "verdict": "pass", "created_at": rt.clock.now()}
+            connection.execute(candidates.insert().values(row))
+    second = RunContext(model="churn", run_id="manual__2", task="plan_rollout")
+    assert "is open (running)" in plan_rollout(eager, rt, second, hands=world.hands()).reason
+    assert "churn" in unclaimed(rt).candidates, "upkeep wakes the deploy Dag again"
+    outcome = drive_once(rt, first.rollout_id, "driver", hands=world.hands())
+    assert (outcome.state, outcome.reason) == ("aborted", "version 10 is newer and replaces it")
+    planned = plan_rollout(eager, rt, second, hands=world.hands())
+    assert planned.version == 10
+    with transaction(rt.engine) as connection:
+        found = {row.version: row.state for row in connection.execute(select(candidates))}
+    assert found == {8: "done", 9: "superseded", 10: "claimed"}
