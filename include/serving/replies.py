@@ -27,8 +27,7 @@ _MAX_ID = 128
 _CLOSE = ((b"connection", b"close"),)  # what the client still sends would be read only to be thrown away
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """One HTTP answer."""
 
     status: int

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from include.serving.replies import BodyLimits, ClientGoneError, read_body
 from include.serving.tensor_checks import RequestRefusedError
@@ -46,6 +47,19 @@ def test_scores_latency_and_rows_are_counted(onnx_folder: tuple[Path, str]) -> N
     below = next(step / 20 for step in range(1, 21) if found[0] <= step / 20)
     assert served.sample(f'model_prediction_score_bucket{{le="{below}",{OWN}}}') == 4
     assert served.sample(f'model_prediction_score_bucket{{le="{below - 0.05:.2f}",{OWN}}}') == 0
+
+
+def test_the_metrics_are_prometheus_text_with_model_and_version(onnx_folder: tuple[Path, str]) -> None:
+    answer = asyncio.run(InProcess(onnx_folder[0]).ask("/metrics"))
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    families = {one.name: one for one in text_string_to_metric_families(answer.body.decode())}
+    counters = ("model_predictions", "model_errors", "model_process_cpu_seconds")  # a counter's samples end in _total
+    histograms = ("model_latency_ms", "model_inference_time_seconds", "model_prediction_score")
+    gauges = ("model_process_memory_bytes", "model_waiting_requests", "model_workers", "model_ready", "model_info")
+    for kind, names in (("counter", counters), ("histogram", histograms), ("gauge", gauges)):
+        for name in names:
+            assert families[name].type == kind
+            assert all({"model": "flights", "version": "3"}.items() <= one.labels.items() for one in families[name].samples)
 
 
 def test_the_process_is_measured(onnx_folder: tuple[Path, str]) -> None:
