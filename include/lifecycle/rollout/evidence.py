@@ -10,7 +10,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.lifecycle.rollout.source_evidence import ActionEvidence, GatewayEvidence, MetricEvidence, UsageEvidence
+from include.lifecycle.rollout.source_evidence import (
+    ActionEvidence,
+    GatewayEvidence,
+    MetricEvidence,
+    ProbeEvidence,
+    UsageEvidence,
+)
 from include.lifecycle.statistics.safe_test import SafeTest
 from include.lifecycle.statistics.sketch import Sketch
 
@@ -96,6 +102,7 @@ class Measurement(Plain):
     latency_tests: dict[str, SafeTest] = {}
     latency_best: float = 0.0
     gateway: GatewayEvidence | None = None
+    probes: ProbeEvidence | None = None
     metrics: dict[str, MetricEvidence] = {}
     actions: ActionEvidence | None = None
     usage: dict[str, UsageEvidence] = {}

@@ -10,10 +10,12 @@ import math
 from include.lifecycle.rollout.evidence import Measurement
 from include.lifecycle.rollout.source_evidence import GatewayEvidence
 from include.lifecycle.rollout.states import Plan
+from include.lifecycle.statistics.sketch import Sketch
 from include.lifecycle.verdicts import Outcome, Verdict
 
 FEWEST_FAILED = 3
 FEWEST_WAITING = 2
+_TIMES_P99 = 3
 _CHAMPION_ANSWERS = 5  # meanwhile: a machine that stands still stops both
 
 
@@ -29,14 +31,17 @@ def check_servers(plan: Plan, seen: Measurement) -> Verdict:
     - In a row: the last k requests of the challenger failed, k = max(3, (log(1 / alpha) + 2 log(n + 1)) / log(1 / p)), with n its
       requests before them and p = (champion's errors + 1) / (its requests + 50). A version that fails like the champion comes
       there with probability at most alpha in the whole stage: starting at request j has weight 1 / (j (j + 1)), Ville (1939).
-    - Silent: for `limits.dead_after` none of its requests was answered while at least two wait, and the champion answered five.
+    - Unanswered: its newest request failed, and so did every probe of its servers, at least three, while the champion answers.
+    - Silent: two of its requests or more wait, one of them for longer than `limits.dead_after` and three times the champion's
+      p99, none was answered in that time, and the champion answered five.
     - Sick: for `limits.dead_after` the gateway holds none of its servers for healthy (active check, or ejected), but one of the
       champion's.
 
-    A slow start trips none of them: the servers get no traffic before they are healthy, and slow answers are answers.
+    An honest slow start trips none of them: servers get no traffic before they are healthy, and answers that take less than
+    `limits.dead_after` are answers.
     """
     gateway = seen.gateway
-    reasons = [why for why in (_in_a_row(plan, seen), _silent(plan, gateway), _sick(plan, gateway)) if why]
+    reasons = [why for why in (_in_a_row(plan, seen), _unanswered(seen), _silent(plan, seen), _sick(plan, gateway)) if why]
     evidence = {"failed_in_a_row": seen.failed_in_a_row, "gateway": None if gateway is None else gateway.model_dump(mode="json")}
     if reasons:
         return Verdict(check="servers", outcome=Outcome.FAIL, reason="; ".join(reasons), evidence=evidence)
@@ -64,12 +69,23 @@ def _in_a_row(plan: Plan, seen: Measurement) -> str:
     return f"the last {seen.failed_in_a_row} requests failed in a row"
 
 
-def _silent(plan: Plan, gateway: GatewayEvidence | None) -> str:
+def _unanswered(seen: Measurement) -> str:
+    probes = seen.probes
+    if probes is None or not seen.failed_in_a_row or probes.failed < max(FEWEST_FAILED, probes.asked):
+        return ""
+    if seen.champion_requests and 2 * seen.champion_errors > seen.champion_requests:
+        return ""  # what fails both is not the challenger's
+    return f"{seen.failed_in_a_row} requests in a row and all {probes.asked} probes of its servers failed"
+
+
+def _silent(plan: Plan, seen: Measurement) -> str:
+    gateway = seen.gateway
     if gateway is None or gateway.challenger.waiting < FEWEST_WAITING:
         return ""
     answers = (gateway.champion.ended if gateway.champion else 0) - gateway.champion_then
     quiet = gateway.at - gateway.quiet_since
-    if quiet < plan.limits.dead_after.total_seconds() or answers < _CHAMPION_ANSWERS:
+    usual = (seen.times.get("champion", Sketch()).quantile(0.99) or 0.0) / 1e6
+    if quiet < max(plan.limits.dead_after.total_seconds(), _TIMES_P99 * usual) or answers < _CHAMPION_ANSWERS:
         return ""
     return f"no answer for {quiet:.1f} s while {gateway.challenger.waiting} requests wait and the champion answered {answers}"
 

@@ -32,8 +32,9 @@ class PoolEvidence(_Plain):
 
 
 class GatewayEvidence(_Plain):
-    """Both arms' pools. `quiet_since` is when the challenger last ended a request (at first: was first looked at), epoch
-    seconds; `champion_then` what the champion had ended by then; `sick_since` since when no challenger server is healthy."""
+    """Both arms' pools, epoch seconds. A request that waits now has waited since `quiet_since` at least, for none ended and some
+    waited at each look from then on; `champion_then` is what the champion had ended by then; no challenger server has been
+    healthy since `sick_since`."""
 
     at: float
     quiet_since: float
@@ -41,6 +42,14 @@ class GatewayEvidence(_Plain):
     sick_since: float | None = None
     challenger: PoolEvidence = PoolEvidence()
     champion: PoolEvidence | None = None
+
+
+class ProbeEvidence(_Plain):
+    """Requests that the rollout itself sent to the challenger's servers, and how many of them were not answered."""
+
+    at: float
+    asked: int
+    failed: int
 
 
 class MetricEvidence(_Plain):

@@ -16,10 +16,10 @@ Floats = NDArray[np.float64]
 
 ODDS = (1.5, 2.0, 3.5, 7.0, 14.0)
 """Alternatives: how many times the champion's odds of a hit the challenger's are."""
-STAKES = (0.07, 0.09, 0.10, 0.12, 0.17)
+STAKES = (0.07, 0.09, 0.11, 0.14, 0.20)
 """Part of the capital bet on each; the rest is never bet, so that the e-value stays above it and early noise cannot ruin it."""
 _PRIOR_HITS, _PRIOR_TOTAL = 1.0, 51.0  # the champion's rate before anything was seen: about 2 %
-_LARGEST_GAIN = 2.2  # of one block, in logarithm of the capital: no single burst decides
+_LARGEST_GAIN = 2.4  # of one block, in logarithm of the capital: no single burst decides
 _STANDARD_ERRORS = 2.0  # a correlation counts above this noise
 _HITS, _TOTAL = slice(0, 4, 2), slice(1, 4, 2)  # champion, challenger
 _EXCESS, _PAIRS, _NOISE = slice(4, 6), slice(6, 8), slice(8, 10)
@@ -49,7 +49,7 @@ def advance(state: Floats, block: ArrayLike, share: float | None = None) -> Floa
     requests of one arm only waits and is joined to the next.
 
     Hits that come in bursts within an arm count for less: hits and totals are divided by the design effect 1 + (n - 1) rho (Rao
-    and Scott 1992), and a block multiplies the capital by e^2.2 at most. The mean stays at most 1: powers below 1 of a fair bet's
+    and Scott 1992), and a block multiplies the capital by e^2.4 at most. The mean stays at most 1: powers below 1 of a fair bet's
     parts, and what is cut off, only lose.
     """
     waiting = state[_PENDING] + np.asarray(block, dtype=np.float64)

@@ -70,9 +70,11 @@ def usual_sources(rt: Runtime) -> tuple[Source, ...]:
     from include.lifecycle.rollout.sources.prediction_log import PredictionLogSource
     from include.lifecycle.rollout.sources.processes import ProcessSource
     from include.lifecycle.rollout.sources.prometheus import PrometheusSource
+    from include.lifecycle.rollout.sources.server_probe import ServerProbe
 
     return (
         GatewaySource(EnvoyAdmin(rt.settings.gateway_admin_url)),
+        ServerProbe(),
         PrometheusSource(rt.settings.prometheus_url),
         PredictionLogSource(),
         ProcessSource(),

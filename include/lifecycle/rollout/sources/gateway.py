@@ -105,7 +105,7 @@ def evidence(
     before: GatewayEvidence | None, challenger: PoolEvidence, champion: PoolEvidence | None, now: float
 ) -> GatewayEvidence:
     """Both pools, and since when the challenger is quiet or sick."""
-    quiet = before is not None and challenger.ended == before.challenger.ended
+    quiet = before is not None and challenger.ended == before.challenger.ended and before.challenger.waiting > 0
     sick = challenger.hosts > 0 and challenger.healthy == 0
     sick_since = before.sick_since if before is not None and before.sick_since is not None else now
     return GatewayEvidence(
