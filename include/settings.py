@@ -23,6 +23,7 @@ _DATA_PATHS = ("MODELOPS_TRAINING_DATA", "MODELOPS_SNAPSHOT_REMOTE", "MODELOPS_S
 _DATA = (*_DATA_PATHS, "MODELOPS_S3_ENDPOINT", "MODELOPS_S3_REGION", "MODELOPS_S3_PROFILE")
 _TIMEOUT, _ATTEMPT = "MODELOPS_GATEWAY_TIMEOUT", "MODELOPS_GATEWAY_ATTEMPT_TIMEOUT"
 _NEW_ROWS = "MODELOPS_NEW_ROWS_POLL"
+_UPKEEP_PATHS = ("MODELOPS_BACKUP_DIR", "MODELOPS_ALERT_SECRET_FILE")
 _SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=1)  # Envoy counts milliseconds, and 0 means "wait for ever"
 
 
@@ -130,7 +131,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         server_keys_file=Path(keys).absolute() if (keys := env.get(_KEYS)) else None,
         server_probe_key=Path(env.get("MODELOPS_SERVER_PROBE_KEY_FILE", local / "secrets" / "server-probe-key")),
         prometheus_url=_endpoint("MODELOPS_PROMETHEUS_URL", env) or "http://127.0.0.1:9090",
-        upkeep=upkeep_settings(env, _timeout),
+        upkeep=upkeep_settings(env),
         alert_secret=Path(env.get("MODELOPS_ALERT_SECRET_FILE", local / "secrets" / "alert-webhook")),
         backup_dir=Path(env.get("MODELOPS_BACKUP_DIR", local / "backup")),
     )
@@ -160,8 +161,8 @@ def kept_upkeep(local: Path) -> dict[str, str]:
     """Settings of watchdog and reconcile, by variable, of the stack in `local`: what is exported or kept in `modelops.env`."""
     known = {**_read_env_file(local / "modelops.env"), **os.environ}
     given = {name: known[name] for name in UPKEEP if known.get(name)}
-    upkeep_settings(given, _timeout)
-    return given
+    upkeep_settings(given)
+    return given | {name: str(Path(known[name]).absolute()) for name in _UPKEEP_PATHS if known.get(name)}
 
 
 def _timeouts(env: Mapping[str, str]) -> tuple[timedelta, timedelta]:

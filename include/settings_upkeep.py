@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from include.lifecycle.errors import SettingsError
+from include.lifecycle.units import format_duration, parse_duration
 
 _DURATIONS = {
     "watchdog_poll": ("MODELOPS_WATCHDOG_POLL", "1s"),
@@ -19,6 +20,7 @@ _DURATIONS = {
 }
 _LOG = "MODELOPS_GATEWAY_LOG_BYTES"
 _SMALLEST_LOG = 1_000_000
+_SHORTEST, _LONGEST = timedelta(milliseconds=1), timedelta(days=366)
 NAMES = (*(name for name, _ in _DURATIONS.values()), _LOG)
 
 
@@ -42,10 +44,21 @@ class UpkeepSettings:
     log_bytes: int = 200_000_000
 
 
-def upkeep_settings(env: Mapping[str, str], read: Callable[[str, str], timedelta]) -> UpkeepSettings:
-    """Build from `env`; `read(name, text)` reads a duration and raises SettingsError for one that cannot be used."""
-    durations = {field: read(name, env.get(name, default)) for field, (name, default) in _DURATIONS.items()}
+def upkeep_settings(env: Mapping[str, str]) -> UpkeepSettings:
+    """Build from `env`; SettingsError names a variable whose value cannot be used, and what is allowed."""
+    durations = {field: _duration(name, env.get(name, default)) for field, (name, default) in _DURATIONS.items()}
     return UpkeepSettings(log_bytes=_bytes(env.get(_LOG, str(UpkeepSettings.log_bytes))), **durations)
+
+
+def _duration(name: str, text: str) -> timedelta:
+    allowed = f"a number and a unit of ms, s, m, h or d, from {format_duration(_SHORTEST)} to {format_duration(_LONGEST)}"
+    try:
+        value = parse_duration(text)
+    except ValueError as problem:
+        raise SettingsError(f"{name}={text!r}; allowed: {allowed}, such as 15s") from problem
+    if not _SHORTEST <= value <= _LONGEST:
+        raise SettingsError(f"{name}={text!r}; allowed: {allowed}, such as 15s")
+    return value
 
 
 def _bytes(text: str) -> int:
