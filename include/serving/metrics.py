@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary, generate_latest
+from prometheus_client.metrics import disable_created_metrics
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from include.serving.outputs import MULTICLASS, Predicted
@@ -55,6 +56,7 @@ class ServerMetrics:
     """One version's counters, bound to their labels once (but where a column, a client or a status code varies)."""
 
     def __init__(self, spec: ServingSpec, digest: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a time of creation per series would double the exposition
         self.registry = CollectorRegistry()
         self._own = (spec.model, str(spec.version))
         self._many = MULTIPROCESS in os.environ
