@@ -67,6 +67,8 @@ class PrometheusSource:
                 found: dict[str, Any] = json.loads(response.read())
                 return found
         except HTTPError as problem:
+            if problem.code >= 500:  # it starts, or the query took too long
+                raise SourceUnavailableError(f"Prometheus at {self.url} did not answer: {_told(problem)}") from problem
             raise SourceQueryError(f"query {text!r} was refused by {self.url}: {_told(problem)}") from problem
         except (URLError, OSError, ValueError) as problem:
             raise SourceUnavailableError(f"Prometheus at {self.url} did not answer: {problem}") from problem
