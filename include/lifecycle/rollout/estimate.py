@@ -69,7 +69,8 @@ def describe(found: Estimate) -> list[str]:
     else:
         whole = f"at least {rough(found.at_least)}, longer as the traffic has it"
     waits = " besides the wait for a person" if any(one.manual for one in found.stages) else ""
-    lines.append(f"From the first request to full traffic: {whole}{waits}; then a bake of {rough(found.bake)}.")
+    until = f"From the first request to full traffic: {whole}{waits}" if found.stages else "All traffic at once"
+    lines.append(f"{until}; then a bake of {rough(found.bake)}.")
     lines.append(found.harm.told)
     return [*lines, *([f"It cannot end in time: {found.problem}."] if found.problem else [])]
 

@@ -96,12 +96,13 @@ def _found(base: float, share: float, ours: int, theirs: int, alpha: float) -> b
 
 
 def _requests(stage: Stage, per_second: float | None, duration: timedelta) -> tuple[int, int]:
-    """Requests of challenger and champion in a stage that lasts so long; copied requests have no client to fail."""
+    """Requests of the challenger and of the arm beside it in so long a stage; copied requests have no client to fail."""
     share = stage.percent / 100
     if stage.percent in (0, 100):
         return 0, 0
     ours = max(stage.requests, int((per_second or 0) * share * duration.total_seconds()))
-    return ours, round(ours * (1 - share) / share)
+    beside = stage.baseline or 100 - stage.percent
+    return ours, round(ours * beside / stage.percent)
 
 
 def _latency_factor(plan: Plan, traffic: RecentTraffic, rise: float | None) -> float | None:

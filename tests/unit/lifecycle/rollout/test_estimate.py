@@ -153,6 +153,24 @@ def test_the_latency_factor_is_what_moves_that_many_requests_over_the_champions_
     assert "latency" in harm.told
 
 
+def test_a_baseline_is_a_smaller_arm_to_compare_with():
+    limits = plan_of().limits.model_copy(update={"error_floor": 0.005})
+    plans = [plan_of(stages=[stage(10, 500, baseline=share)], limits=limits) for share in (10, 0)]
+    beside, alone = (visible_harm(plan, at(600), [minutes(9)]) for plan in plans)
+    assert beside.requests == alone.requests
+    assert beside.rise > alone.rise
+
+
+def test_a_rise_that_no_check_acts_on_is_not_promised():
+    limits = plan_of().limits.model_copy(update={"error_floor": 0.2})
+    assert visible_harm(plan_of(stages=[stage(50, 5000)], limits=limits), at(600), [minutes(90)]).rise == 0.2
+
+
+def test_without_stages_all_traffic_goes_at_once():
+    told = describe(estimate(plan_of(strategy="direct", stages=[]), at(600)))
+    assert told[1] == "All traffic at once; then a bake of 24 h."
+
+
 def test_copied_requests_have_no_client_to_fail():
     plan = plan_of(strategy="shadow", stages=[stage(0, 500, kind="mirror", mirror=100)])
     assert visible_harm(plan, at(600), [minutes(5)]).told.startswith("No stage compares live requests")
