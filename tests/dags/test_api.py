@@ -49,10 +49,10 @@ def test_every_route_asks_for_a_login(app):
             assert client.request(method, path).status_code == 401, (method, path)
 
 
-PATHS = ["/models/flight_delay/reports/window.html", "/deployments", "/models/flight_delay/deployments"]
+PATHS = ["/models/flight_delay/reports/window.html", "/deployments", "/models/flight_delay/deployments", "/experiments"]
 
 
-@pytest.mark.parametrize("path", [*PATHS, "/models/flight_delay/deployments/1"])
+@pytest.mark.parametrize("path", [*PATHS, "/models/flight_delay/deployments/1", "/models/flight_delay/experiment"])
 def test_a_user_without_a_role_is_refused(app, path):
     assert as_user(app, None).get(path).status_code == 403
 

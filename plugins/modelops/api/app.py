@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse
 from include.lifecycle.runtime import runtime
 from include.lifecycle.storage import segment
 from modelops.api.deployments import router as deployments
+from modelops.api.experiments import router as experiments
 
 app = FastAPI(
     title="ModelOps",
@@ -18,7 +19,8 @@ app = FastAPI(
     openapi_url=None,
     dependencies=[Depends(requires_authenticated()), Depends(requires_access_view(AccessView.PLUGINS))],
 )
-app.include_router(deployments)  # with the app's dependencies: the same login and role
+for router in (deployments, experiments):
+    app.include_router(router)  # with the app's dependencies: the same login and role
 
 
 @app.get("/models/{model}/reports/{name}")

@@ -69,7 +69,7 @@ def measured(spec: ModelSpec, rt: Runtime, plan: Plan, status: Status, access: A
         values[BUSINESS] = business_values(spec, rules.business, rt.settings, access, exposed, now)
     evidence = experiment_evidence(_exposure(exposed, labels), _metrics(spec.name, rules, values), _rules(plan, rules, stage))
     measured_at = datetime.now(UTC)
-    told = {"started": started.isoformat(), "measured_at": measured_at.isoformat(), "as_of": now.isoformat()}
+    told: dict[str, Any] = {"started": started.isoformat(), "measured_at": measured_at.isoformat(), "as_of": now.isoformat()}
     told["elapsed_seconds"] = round((measured_at - (status.since or started)).total_seconds())
     return evidence.model_copy(update={"detail": evidence.detail | told})
 
