@@ -30,6 +30,7 @@ CLAIMS = (
     "serving",
     "waiting",
     "experiments",
+    "rollout_statistics",
 )
 """Modules of this package, in the order in which they run."""
 _SIGN = {"at_least": ">=", "at_most": "<="}

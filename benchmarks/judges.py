@@ -11,6 +11,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
+from include.lifecycle.rollout.harm import QUANTILES
 from include.lifecycle.statistics.safe_test import advance, empty, log_e
 
 Floats = NDArray[np.float64]
@@ -125,11 +126,11 @@ def shift(control: Floats, experiment: Floats, confidence: float) -> tuple[float
 
 
 class SafeLatency(Judge):
-    """The product's tests of latency: the mean of the e-values at the champion's median and p95; floor in milliseconds."""
+    """The product's tests of latency: the mean of the e-values at the champion's quantiles; floor in milliseconds."""
 
     def __init__(self, streams: int, share: float, floor: float = 10.0, renew: int = 10) -> None:
         super().__init__(streams)
-        self.states, self.share, self.floor, self.renew = [empty((streams,)), empty((streams,))], share, floor, renew
+        self.states, self.share, self.floor, self.renew = [empty((streams,)) for _ in QUANTILES], share, floor, renew
         self.recent: deque[Floats] = deque(maxlen=20)
         self.marks: Floats | None = None
         self.elapsed = 0
@@ -142,12 +143,12 @@ class SafeLatency(Judge):
                 slow = times > np.where(canary, mark[:, None] + self.floor, mark[:, None])
                 block = [(slow & ~canary).sum(axis=1), (~canary).sum(axis=1), (slow & canary).sum(axis=1), canary.sum(axis=1)]
                 self.states[at] = advance(self.states[at], np.stack(block), self.share)
-            mean = np.logaddexp(log_e(self.states[0]), log_e(self.states[1])) - math.log(2)
+            mean = np.logaddexp.reduce([log_e(state) for state in self.states], axis=0) - math.log(len(self.states))
             self._stop(mean >= -math.log(ALPHA))
         self.recent.append(np.where(canary, np.nan, times))
         self.elapsed += 1
         if self.elapsed % self.renew == 0:
-            self.marks = np.nanpercentile(np.concatenate(self.recent, axis=1), [50, 95], axis=1)
+            self.marks = np.nanpercentile(np.concatenate(self.recent, axis=1), list(QUANTILES.values()), axis=1)
 
 
 class PeerLatency(Judge):

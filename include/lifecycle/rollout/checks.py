@@ -53,7 +53,7 @@ def check_latency(plan: Plan, seen: Measurement, stage: Stage | None = None) -> 
     """Share of slow requests against 5 %; slow is judged beside champion requests of the same moments (latency_limit_us).
 
     Fails above the hard limit, and when the safe tests show that the challenger is slower than the arm beside it by more than
-    `limits.latency_floor`, at its median or its p95 (harm.py).
+    `limits.latency_floor`, at its median, p80 or p95 (harm.py).
     """
     hard = judge_share("latency", seen.slow, seen.timed, SLOW_SHARE, plan.alpha)
     tests = seen.latency_tests

@@ -16,8 +16,8 @@ from include.lifecycle.rollout.evidence import Measurement
 from include.lifecycle.rollout.states import Plan, Stage
 from include.lifecycle.statistics.safe_test import SafeTest
 
-QUANTILES = {"p50": 50, "p95": 95}
-"""Of the champion's own recent durations: a shift of all answers shows at the median, a longer tail at p95."""
+QUANTILES = {"p50": 50, "p80": 80, "p95": 95}
+"""Of the champion's own recent durations: a shift of all answers shows at the median, a factor at p80, a longer tail at p95."""
 
 Hit = Callable[[Request], bool]
 Block = tuple[float, float, float, float]
