@@ -16,7 +16,8 @@ def add_to(subparsers: Any) -> None:
         "release",
         help="let a held version be rolled out, or refuse it",
         description="A version is held when its evaluation could not tell and evaluation.on_inconclusive says hold, or when its "
-        "rollout's plan could not end in time. Released, its rollout is planned within minutes. Exit code 0: done, 1: there is no such held version, 2: error.",
+        "rollout's plan could not end in time. Released, its rollout is planned within minutes. "
+        "Exit code 0: done, 1: there is no such held version, 2: error.",
     )
     parser.add_argument("model")
     parser.add_argument("version", type=int)
