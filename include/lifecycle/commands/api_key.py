@@ -25,9 +25,7 @@ def add_to(subparsers: Any) -> None:
     acts = parser.add_subparsers(metavar="ACT", required=True)
     create = acts.add_parser("create", help="make a key and show it, once")
     create.add_argument("client", help="who will use it; metrics count by this name")
-    create.add_argument(
-        "--models", default=EVERY_MODEL, help="models that it is good for, with commas between (default: all)"
-    )
+    create.add_argument("--models", default=EVERY_MODEL, help="models that it is good for, with commas between (default: all)")
     create.add_argument("--expires-in", metavar="DURATION", help="such as 90d; without it the key lives until it is revoked")
     create.set_defaults(run=run_create)
     shown = acts.add_parser("list", help="whose keys there are; no key can be shown again")
