@@ -108,7 +108,9 @@ class World:
         return stored.revision
 
     def follows(self, desired):
-        return self.weights == desired.weights
+        beside = ("baseline", "mirror", "sticky")
+        same = all(getattr(self.row, name) == getattr(desired, name) for name in beside)
+        return self.weights == desired.weights and same
 
     def read_back(self, model):
         return dict(self.weights)
