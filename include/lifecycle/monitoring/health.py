@@ -15,9 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from include.lifecycle.monitoring.drift import COVARIATE, PREDICTION_DRIFT
-from include.lifecycle.monitoring.faults import DATA_FAULT
-from include.lifecycle.monitoring.performance import DECAY
+from include.lifecycle.monitoring.kinds import COVARIATE, DATA_FAULT, DECAY, PREDICTION_DRIFT
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
 

@@ -57,10 +57,10 @@ def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, lab
     return subject.found
 
 
-def guarded(check: str, measure: Callable[[], Sequence[Verdict]]) -> Sequence[Verdict]:
+def guarded(check: str, measure: Callable[[], Sequence[Verdict]]) -> list[Verdict]:
     """The verdicts of `measure`; any error in it becomes one inconclusive verdict that names it; its traceback is logged."""
     try:
-        return measure()
+        return list(measure())
     except Exception as problem:
         log.exception("check %s broke", check)
         reason = f"the check broke: {type(problem).__name__}: {problem}"

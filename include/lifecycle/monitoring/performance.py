@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from include.lifecycle.evaluation.metrics import OF_ACTING, PROPER, descriptions_of, metrics_of, objective_metric
-from include.lifecycle.monitoring.calibration import CALIBRATION, DECAY, check_calibration, unclear
+from include.lifecycle.monitoring.calibration import CALIBRATION, check_calibration, unclear
+from include.lifecycle.monitoring.kinds import DECAY
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.profile import PerformanceReference, Profile
 from include.lifecycle.monitoring.skill import FEWEST_BLOCKS, Estimate, is_error, skill, time_blocks, whole_skill
@@ -21,7 +22,7 @@ from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
 
-__all__ = ["CALIBRATION", "DECAY", "check_performance", "performance_numbers"]
+__all__ = ["CALIBRATION", "check_performance", "performance_numbers"]
 
 SMALLEST_SKILL = 0.02
 """A hold-out with less skill is no basis for "skill lost"."""

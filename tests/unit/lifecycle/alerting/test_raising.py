@@ -10,7 +10,9 @@ from include.lifecycle.tables import alerts
 
 
 def notice(**changes):
-    told = {"model": "churn", "kind": "decay", "severity": "P2", "key": "decay:roc_auc", "title": "Skill is lost", "reason": "5 %"}
+    told = {"model": "churn", "kind": "decay", "severity": "P2", "key": "decay:roc_auc", "title": "Skill is lost"} | {
+        "reason": "5 %"
+    }
     return AlertNotice.model_validate(told | changes)
 
 
