@@ -31,7 +31,7 @@ from tests.unit.lifecycle.rollout.test_machine import plan_of
 
 pytestmark = pytest.mark.integration
 MODEL, PATH = "churn", "/v2/models/churn/infer"
-LEASE = 4.0
+LEASE = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_driver_and_database_die_at_half_the_traffic(stack):
             Clients(stack.port, PATH, count=4, pause=0.02) as clients,
         ):
             wait_for(lambda: target.read_back(MODEL).get(8) == 50, "half the traffic")
-            time.sleep(1.5)  # the lease is renewed all the while
+            time.sleep(1.0)  # the lease is renewed all the while
             assert target.read_back(MODEL) == {7: 50, 8: 50}
             driver.send_signal(signal.SIGKILL)
             killed = time.monotonic()
