@@ -55,6 +55,7 @@ class Clients:
     def _run(self, number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
         headers = {"content-type": "application/json"} | {key: value.format(number) for key, value in self.headers.items()}
+        self._stop.wait(self.pause * number / self.count)  # else all would ask at the same moments
         while not self._stop.wait(self.pause):
             begin = time.monotonic()
             try:

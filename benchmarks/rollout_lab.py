@@ -21,6 +21,7 @@ from include.lifecycle.database import transaction
 from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout.driver import drive_once
 from include.lifecycle.rollout.hands import Hands
+from include.lifecycle.rollout.sources.base import usual_sources
 from include.lifecycle.rollout.states import Plan, Status
 from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 from include.lifecycle.rollout.targets.programs import ServerProgram
@@ -30,7 +31,7 @@ from include.lifecycle.tables import candidates, rollouts
 
 MODEL = "flights"
 _RULES: dict[str, Any] = {
-    "limits": {"error_rate": 0.1, "latency_ratio": 3.0, "latency_floor": "100ms", "performance_drop": 0.2},
+    "limits": {"error_rate": 0.1, "latency_ratio": 3.0, "latency_floor": "100ms", "performance_drop": 0.2, "dead_after": "1s"},
     "false_rollback_rate": 0.01,
     "give_up_after": "10m",
     "on_inconclusive": "roll_back",
@@ -73,6 +74,7 @@ class RolloutLab:
             previous_of=lambda rt, model: self.aliases.get("previous"),
             foreign_aliases=lambda rt, model: {},
             materialise=lambda rt, model, version: self.version(version),
+            sources=usual_sources(self.rt),
         )
 
     def version(self, number: int) -> tuple[Path, str]:

@@ -32,6 +32,7 @@ TINY = {"switches": 4, "kills": 1, "breaches": 1, "share": 50}
 WAYS: dict[str, dict[str, Any]] = {"5xx": {"fail": 1}, "refused": {"refuse": True}, "hanging": {"hang": True}}
 OUTAGE, TO_TRAFFIC, FOUND = 2.0, 100.0, 3.0  # seconds, milliseconds, seconds
 REQUESTS_PER_SECOND = 20
+_CLIENTS = 40  # one that waits for a hanging server asks for nothing meanwhile: the others keep the load up
 
 
 def run(bench: Bench) -> list[Claim]:
@@ -117,7 +118,7 @@ def breach(lab: RolloutLab, way: str, behaviour: dict[str, Any], share: int) -> 
         lab.begin()
         opened = lab.open(2, [stage(share, at_least="10m")])
         lab.drive(opened, until=0)
-        with lab.clients(count=4, pause=4 / REQUESTS_PER_SECOND), _watching(lab) as weights:
+        with lab.clients(count=_CLIENTS, pause=_CLIENTS / REQUESTS_PER_SECOND), _watching(lab) as weights:
             for _ in range(5):
                 time.sleep(1)
                 drive_once(lab.rt, opened, "lab", hands=lab.hands)

@@ -75,15 +75,15 @@ class Effects:
 
     def _asked(self, version: int) -> int:
         """Servers of the version that the intended traffic names."""
-        with transaction(self.rt.engine) as connection:
-            desired = read_desired(connection, self.plan.model)
-        known = desired.servers.get(version) if desired else None
-        return len(known.ports) if known else 0
+        return _named(self._desired(), version)
 
     def _present(self, version: int) -> int:
         """Servers of the version that may have traffic: after a kill, the gateway may still use what the intent leaves out."""
-        running = self.hands.target.servers(self.plan.model).get(version, ())
-        return max(self._asked(version), len(running), 1)
+        desired = self._desired()
+        known = _named(desired, version)
+        if desired is not None and desired.applied and known:
+            return known
+        return max(known, len(self.hands.target.servers(self.plan.model).get(version, ())), 1)
 
     def _promote(self, transition: Transition) -> None:
         self._shift(transition)
@@ -105,16 +105,19 @@ class Effects:
     def _back(self, transition: Transition) -> None:
         """Traffic first. A version that never got traffic only loses its alias and server; the only version goes on serving."""
         model, version = self.plan.model, self.plan.version
-        touched = (bool(self.status.weights) or self._asks_for(version)) and not self._moved_on()
+        before = self._desired()
+        begun = bool(self.status.weights) or (before is not None and version in before.weights)
+        touched = begun and self._stranger(before) is None
         if touched and transition.weights:
             servers = {one: self.serve(one, self._present(one)) for one in transition.weights}
             self._apply(transition.weights, servers, self.plan.champion)
         self._check_lease()
-        self._end_baseline()
         if self.plan.champion == version:  # an A/A test: the version is the champion, whatever the test says
+            self._end_baseline()
             return
         self._unname(transition)
-        if not self._asks_for(version):
+        self._end_baseline()
+        if not self._asked(version):
             self._check_lease()
             self.hands.target.stop_server(model, version)
         if touched and self.plan.champion is not None:
@@ -152,8 +155,7 @@ class Effects:
 
     def serve(self, version: int, count: int = 1) -> Server:
         """Have `count` ready servers; a version that serves already needs neither registry nor files: going back must not."""
-        with transaction(self.rt.engine) as connection:
-            desired = read_desired(connection, self.plan.model)
+        desired = self._desired()
         known = desired.servers.get(version) if desired else None
         if known is not None and (Path(known.folder).is_dir() or self._runs(version, known)):
             folder, digest = Path(known.folder), known.digest
@@ -193,8 +195,7 @@ class Effects:
         champion = self.plan.champion
         if not stage.baseline or champion is None:
             return None
-        with transaction(self.rt.engine) as connection:
-            desired = read_desired(connection, self.plan.model)
+        desired = self._desired()
         begins = desired is None or desired.baseline is None
         if begins:  # a server from before would be warm
             self._end_baseline()
@@ -210,18 +211,12 @@ class Effects:
             self._check_lease()
             self.hands.target.stop_server(self.plan.model, self.plan.champion, baseline=True)
 
-    def _asks_for(self, version: int) -> bool:
+    def _desired(self) -> DesiredTraffic | None:
         with transaction(self.rt.engine) as connection:
-            desired = read_desired(connection, self.plan.model)
-        return desired is not None and version in desired.weights
+            return read_desired(connection, self.plan.model)
 
-    def _moved_on(self) -> bool:
-        """Whether somebody gave the traffic to a version that is neither ours nor the champion of our plan."""
-        with transaction(self.rt.engine) as connection:
-            return self._stranger(connection) is not None
-
-    def _stranger(self, connection: Connection) -> int | None:
-        desired = read_desired(connection, self.plan.model)
+    def _stranger(self, desired: DesiredTraffic | None) -> int | None:
+        """The version that somebody gave the traffic to, when it is neither ours nor the champion of our plan."""
         champion = desired.champion if desired else None
         return None if champion in (None, self.plan.champion, self.plan.version) else champion
 
@@ -231,7 +226,7 @@ class Effects:
         Raises LeaseLostError, or GateFailedError: the traffic then belongs to the version that it was given to.
         """
         self.lease.check(connection)
-        if (stranger := self._stranger(connection)) is not None:
+        if (stranger := self._stranger(read_desired(connection, self.plan.model))) is not None:
             planned = f"this rollout was planned against version {self.plan.champion}"
             raise GateFailedError(f"{self.plan.model}: version {stranger} is the champion of the traffic now; {planned}")
 
@@ -242,3 +237,8 @@ class Effects:
 
 def _first(server: Server, count: int) -> Server:
     return server.model_copy(update={"ports": server.ports[:count]})
+
+
+def _named(desired: DesiredTraffic | None, version: int) -> int:
+    known = desired.servers.get(version) if desired else None
+    return len(known.ports) if known else 0
