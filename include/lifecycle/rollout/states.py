@@ -133,10 +133,12 @@ class Plan(_Plain):
     @property
     def tests(self) -> int:
         """Tests that could roll back by chance. In each stage six: hard limits of error rate and latency, the safe tests of both,
-        failures in a row, performance (of a shadow: agreement); in the bake three; the action rate in each, if it has a limit.
+        failures in a row, performance (of a shadow: agreement); in an A/B test its harm, too; in the bake three; the
+        action rate in each, if it has a limit.
         """
         action = int(self.limits.action_rate_change is not None)
-        return (6 + action) * len(self.stages) + 3 + action
+        experiments = sum(stage.kind == "ab_test" for stage in self.stages)
+        return (6 + action) * len(self.stages) + experiments + 3 + action
 
     @property
     def alpha(self) -> float:
