@@ -13,6 +13,7 @@ from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout, RolloutOutcome
 from include.lifecycle.rollout.estimate import estimate
+from include.lifecycle.rollout.experiment import CHECK
 from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
@@ -56,12 +57,13 @@ def plan_aa_test(spec: ModelSpec, rt: Runtime, run: RunContext, *, reason: str, 
 
 
 def passed_aa_test(rt: Runtime, outcome: RolloutOutcome) -> bool:
-    """Whether the test was concluded, and by a verdict that passed: the ledger's entry of its end says so."""
+    """Whether the test was concluded with a check `experiment` that passed and none that failed: its end's ledger entry says so."""
     entries = rt.ledger.read(outcome.model, kind="rollout")
     mine = f"rollout:{outcome.rollout_id}:"
     ended = (one for one in entries if one["act"] == "conclude" and str(one["idempotency_key"]).startswith(mine))
     last = next(ended, None)
-    return outcome.state == State.CONCLUDED and last is not None and last["verdict"] == Outcome.PASS
+    judged = {one["check"]: one["outcome"] for one in (last["evidence"].get("verdicts", []) if last else [])}
+    return outcome.state == State.CONCLUDED and judged.get(CHECK) == Outcome.PASS and Outcome.FAIL not in judged.values()
 
 
 def aa_plan(spec: ModelSpec, champion: int, traffic: RecentTraffic) -> Plan:
