@@ -166,8 +166,8 @@ def _rollback(spec: ModelSpec) -> str:
         f"All traffic returns to the champion when more than {limits.error_rate:.0%} of the canary's requests fail, when its "
         f"p95 latency is above {limits.latency_ratio:g} times the champion's and {length(limits.latency_floor)} more, or when "
         f"it performs worse by more than {limits.performance_drop:.0%}; also when it surely fails more often than the champion "
-        f"in the same seconds, by over {limits.error_floor:.1%}, or surely answers over {length(limits.latency_floor)} later; and "
-        f"when its servers are dead for {length(limits.dead_after)}. An equally good version is sent back with "
+        f"in the same seconds, by over {limits.error_floor:.1%}, or surely answers over {length(limits.latency_floor)} later; "
+        f"and when its servers are dead for {length(limits.dead_after)}. An equally good version is sent back with "
         f"probability {rollout.false_rollback_rate:g}. Without a conclusion after {length(rollout.give_up_after)} {ending}. "
         f"A canary that nobody drives for {length(rollout.lease)} loses its traffic, also while Airflow is down."
     )

@@ -75,7 +75,7 @@ def _unanswered(seen: Measurement) -> str:
         return ""
     if seen.champion_requests and 2 * seen.champion_errors > seen.champion_requests:
         return ""  # what fails both is not the challenger's
-    return f"{seen.failed_in_a_row} requests in a row and all {probes.asked} probes of its servers failed"
+    return f"the newest request and all {probes.asked} probes of its servers failed"
 
 
 def _silent(plan: Plan, seen: Measurement) -> str:

@@ -23,7 +23,7 @@ from include.serving.log_schema import PROBE_PREFIX
 from include.serving.version_folder import GOLDEN
 
 TIMES = 3  # each server is asked so often, one after the other, until it answers
-_TIMEOUT = 0.5  # seconds of one probe: all of them together end within a look and a half
+_SHORTEST, _LONGEST = 0.5, 3.0  # seconds that one probe is waited for: three times the champion's p99, within these
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,31 @@ class ServerProbe:
         if server is None:
             return {}
         asked = failed = 0
+        patience = _patience(look)
         for port in server.ports:
             for _ in range(TIMES):
                 asked += 1
-                if self._answers(look, server, port):
+                if self._answers(look, server, port, patience):
                     break
                 failed += 1
         return {"probes": ProbeEvidence(at=look.now, asked=asked, failed=failed)}
 
-    def _answers(self, look: Look, server: Server, port: int) -> bool:
+    def _answers(self, look: Look, server: Server, port: int, patience: float) -> bool:
         folder = Path(server.folder)
         body = request_body(read_golden(folder)) if (folder / GOLDEN).is_file() else {"inputs": []}
         named = {"content-type": "application/json", "x-request-id": f"{PROBE_PREFIX}alive-{time.time_ns()}"}
         headers = named | probe_headers(look.rt.settings)
         address = infer_url(port, look.plan.model, look.plan.version)
         try:
-            with urlopen(Request(address, json.dumps(body).encode(), headers), timeout=_TIMEOUT):  # noqa: S310 - loopback
+            with urlopen(Request(address, json.dumps(body).encode(), headers), timeout=patience):  # noqa: S310 - loopback
                 return True
         except HTTPError as problem:
             return problem.code < 500
         except (URLError, OSError):
             return False
+
+
+def _patience(look: Look) -> float:
+    champion = look.seen.times.get("champion")
+    usual = 0.0 if champion is None else (champion.quantile(0.99) or 0.0) / 1e6
+    return min(max(3 * usual, _SHORTEST), _LONGEST)
