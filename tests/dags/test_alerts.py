@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from airflow.models.dagrun import DagRun
 from airflow.utils.db import initdb
@@ -84,6 +86,13 @@ def test_one_firing_starts_one_run_however_often_it_is_repeated(client):
     assert len(runs()) == 1
     assert len(send(client, firing("2026-11-22T13:00:00Z")).json()["started"]) == 1
     assert len(runs()) == 2
+
+
+def test_what_alertmanager_0_25_sends_is_read(client):
+    payload = json.loads((ROOT / "tests" / "dags" / "alertmanager.json").read_text())
+    assert send(client, payload).json() == {"started": ["alert__20261122T203454__363b573dfee0edeb"], "left": []}
+    assert send(client, payload).json()["started"] == []
+    assert len(runs()) == 1
 
 
 def test_a_lost_answer_starts_no_second_run(client, monkeypatch):
