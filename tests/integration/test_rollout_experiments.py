@@ -115,7 +115,9 @@ def _once(act):
 def test_a_version_does_not_differ_from_itself(lab, postgres):
     lab = lab()
     spec = load_model("flight_delay")
-    rules = spec.rollout.ab_test.model_copy(update={"split": 0.5, "minimum_samples": 120, "at_least": timedelta(seconds=1)})
+    rules = spec.rollout.ab_test.model_copy(
+        update={"split": 0.5, "minimum_samples": 120, "at_least": timedelta(seconds=1), "alpha": 0.001}
+    )
     spec = spec.model_copy(update={"name": MODEL, "rollout": spec.rollout.model_copy(update={"ab_test": rules})})
     run = RunContext(model=MODEL, run_id="aa-1", task="plan_aa_test")
     with visitors(lab) as clients:

@@ -57,7 +57,7 @@ def plan_aa_test(spec: ModelSpec, rt: Runtime, run: RunContext, *, reason: str, 
 
 
 def passed_aa_test(rt: Runtime, outcome: RolloutOutcome) -> bool:
-    """Whether the test was concluded with a check `experiment` that passed and none that failed: its end's ledger entry says so."""
+    """Whether the test was concluded with a check `experiment` that passed and none that failed, by its end's ledger entry."""
     entries = rt.ledger.read(outcome.model, kind="rollout")
     mine = f"rollout:{outcome.rollout_id}:"
     ended = (one for one in entries if one["act"] == "conclude" and str(one["idempotency_key"]).startswith(mine))
