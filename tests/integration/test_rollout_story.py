@@ -151,7 +151,8 @@ def test_bad_canary_goes_back_without_a_failed_request(stack, make_runtime, spec
             assert time.monotonic() - began < 60
     print(f"{check}: rolled back after {time.monotonic() - began:.1f} s, {clients.codes}, {outcome.reason}")
     assert (outcome.state, target.read_back(MODEL), set(target.servers(MODEL))) == ("rolled_back", {7: 100}, {7})
-    assert f"{check} fail" in outcome.reason
+    # a version that fails half of what it is asked may be found by the probes of its servers first
+    assert f"{check} fail" in outcome.reason or (check == "error_rate" and "servers fail" in outcome.reason)
     assert clients.failed == 0, clients.problems[:5]
     with transaction(rt.engine) as connection:
         assert connection.execute(select(rollouts.c.state)).scalar_one() == "rolled_back"
