@@ -145,7 +145,7 @@ def _watching(lab: RolloutLab) -> Iterator[list[tuple[float, int]]]:
     seen, ended = list[tuple[float, int]](), threading.Event()
 
     def watch() -> None:
-        while not ended.wait(0.005):
+        while not ended.wait(0.01):
             with suppress(SourceUnavailableError):
                 share = lab.target.read_back(MODEL).get(2, 0)
                 seen.append((time.time(), share))
