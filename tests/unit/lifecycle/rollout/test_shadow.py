@@ -242,3 +242,15 @@ def test_a_page_of_nothing_is_still_a_page():
     page = shadow_page(shadow_plan(), found, Counted(), check_agreement(shadow_plan(), Measurement(pairs=found)))
     assert "Not to be told yet." in page
     assert "no pairs yet" in page
+
+
+def test_what_clients_sent_is_text_on_the_page():
+    from include.lifecycle.rollout.shadowing.page import shadow_page
+
+    found, sent = pairing(), "<script>alert(1)</script>"
+    odd = {"request_id": sent, "key": sent, "features": {sent: sent}}
+    found.add([line(1, "live", 0.9) | odd, line(1, "shadow", 0.1) | odd], SINCE)
+    evidence = pair_evidence(found.counted, ranked=True)
+    page = shadow_page(shadow_plan(), evidence, found.counted, check_agreement(shadow_plan(), Measurement(pairs=evidence)))
+    assert page.count("&lt;script&gt;") >= 3
+    assert "<script" not in page
