@@ -58,12 +58,17 @@ class Split:
         """The split that a row asks for."""
         baseline = None if row.baseline is None or row.champion is None else (row.champion, row.baseline.percent)
         mirror = None if row.mirror is None else (row.mirror.version, row.mirror.percent)
-        return cls(dict(row.weights), baseline, mirror, None if row.champion is None else row.sticky)
+        return cls(dict(row.weights), baseline, mirror, sticky_header(row))
 
 
 def pool_name(model: str, version: int, kind: str = LIVE) -> str:
     """Name of a version's servers: `churn-8`, `churn-7-baseline`, `churn-8-shadow`."""
     return f"{model}-{version}" if kind == LIVE else f"{model}-{version}-{kind}"
+
+
+def sticky_header(row: DesiredTraffic) -> str | None:
+    """The header that decides the arm; none without a champion, who answers the requests that lack it."""
+    return row.sticky if row.champion in row.weights else None
 
 
 def arms_of(row: DesiredTraffic) -> list[Arm]:

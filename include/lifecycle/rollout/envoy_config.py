@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from include.lifecycle.rollout.arms import Arm, arms_of, pool_name
+from include.lifecycle.rollout.arms import Arm, arms_of, pool_name, sticky_header
 from include.lifecycle.rollout.traffic import DesiredTraffic
 from include.serving.log_schema import ARM_HEADER, LIVE, SHADOW, UNIT_HEADER
 
@@ -83,7 +83,7 @@ def _pinned_route(row: DesiredTraffic, version: int, timeouts: Timeouts) -> Json
 def _split_routes(row: DesiredTraffic, timeouts: Timeouts) -> list[Json]:
     """The route that divides a model's requests; with a sticky header, a second one for the requests that lack it."""
     arms = arms_of(row)
-    sticky = None if row.champion is None else row.sticky
+    sticky = sticky_header(row)
     action: Json = {"weighted_clusters": {"clusters": [_weighted(arm, sticky) for arm in arms]}}
     action |= _patience(timeouts, failover=any(arm.fallback for arm in arms))
     match: Json = {"path_separated_prefix": f"/v2/models/{row.model}"}

@@ -97,3 +97,8 @@ def test_endpoints_are_read_back_as_they_were_written():
     assert {name: endpoint_ports(found) for name, found in written.items()} == {"churn-1": (18301,), "churn-2": (18302, 18312)}
     # one healthy server keeps its pool's requests: else an arm that grows would be counted as failing over
     assert {found[0]["policy"]["overprovisioning_factor"] for found in written.values()} == {3200}
+
+
+def test_without_a_champion_beside_it_nothing_is_sticky():
+    row = traffic(weights={2: 100}, sticky="x-user-id")
+    assert (len(routes_of(row)), Split.of(row)) == (1, Split({2: 100}))
