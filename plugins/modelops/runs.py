@@ -23,8 +23,13 @@ def train_run_state(instance: Any) -> Callable[[str, str], RunState]:
 
 
 def deploy_run_alive(instance: Any) -> Callable[[str, str], bool]:
-    """A function (model, run id) -> whether that deploy run waits or runs; `instance` is the asking task's."""
-    return lambda model, run_id: _count(instance, f"deploy__{model}", run_id, *_ALIVE) > 0
+    """A function (model, run id) -> whether the run that opened a rollout, of the deploy Dag or of `aa_test`, waits or runs;
+    `instance` is the asking task's."""
+
+    def alive(model: str, run_id: str) -> bool:
+        return any(_count(instance, dag, run_id, *_ALIVE) for dag in (f"deploy__{model}", "aa_test"))
+
+    return alive
 
 
 def failed_tasks(instance: Any, dag_id: str, run_id: str) -> dict[str, str | None]:

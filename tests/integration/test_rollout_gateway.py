@@ -140,8 +140,15 @@ def test_rotation_of_the_access_log_loses_no_line(place, stack):
                 found, position = read_lines(log, position)
                 lines += found
                 time.sleep(0.05)
+        log.replace(log.with_name(f"{log.name}.1"))  # and upkeep was killed here
+        time.sleep(0.5)
+        assert not log.exists()
+        assert reconcile.reconcile(rt, []) == ["gateway: access log was renamed but not opened anew; done now"]
+        wait_for(log.exists, "the access log")
     time.sleep(0.6)
-    lines += read_lines(log, position)[0]
+    for _ in range(2):  # the renamed file's rest, then the new one
+        found, position = read_lines(log, position)
+        lines += found
     assert len(lines) == sum(clients.codes.values())
 
 

@@ -6,10 +6,12 @@ somebody changed by hand is undone and reported.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from uuid import uuid4
 
 from sqlalchemy import RowMapping, func, select
 
@@ -25,6 +27,7 @@ from include.lifecycle.rollout.watchdog_ledger import import_journal, silence
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import rollouts
 
+log = logging.getLogger(__name__)
 _GRACE = timedelta(hours=2)
 _ABANDONED = "its deploy run ended before it had traffic, or nobody took it up in time"
 
@@ -44,8 +47,8 @@ def reconcile(rt: Runtime, specs: Iterable[str], *, run_alive: RunAlive | None =
     )
     for row in _lapsed(rt):
         said += _trying(f"rollout {row['id']}", partial(_drive, rt, row, used))
-    for row in _forgotten(rt, run_alive):
-        said += _trying(f"rollout {row['id']}", partial(_give_up, rt, row, used))
+    for row in _undriven(rt):
+        said += _trying(f"rollout {row['id']}", partial(_give_up, rt, row, used, run_alive))
     for model in sorted(specs):
         one = ModelUpkeep(rt, used, model)
         for act in (one.rollbacks, one.aliases, one.watchdog, one.servers, one.traffic, one.orphans):
@@ -54,20 +57,37 @@ def reconcile(rt: Runtime, specs: Iterable[str], *, run_alive: RunAlive | None =
 
 
 def _rotate(rt: Runtime) -> list[str]:
-    """Rename a large access log and keep one old one: readers follow the file by its inode."""
-    log = rt.settings.gateway_log
-    if not log.exists() or log.stat().st_size < rt.settings.upkeep.log_bytes:
+    """Rename a large access log and keep one old one: readers follow the file by its inode.
+
+    A file that was renamed before, and not opened anew (a kill, a gateway that was down), is opened now.
+    """
+    written = rt.settings.gateway_log
+    old = written.with_name(f"{written.name}.1")
+    if not written.exists():
+        return _reopened(rt, "access log was renamed but not opened anew; done now") if old.exists() else []
+    if written.stat().st_size < rt.settings.upkeep.log_bytes:
         return []
-    log.replace(log.with_name(f"{log.name}.1"))
+    written.replace(old)
+    return _reopened(rt, "access log rotated")
+
+
+def _reopened(rt: Runtime, told: str) -> list[str]:
     EnvoyAdmin(rt.settings.gateway_admin_url).reopen_logs()
-    return ["access log rotated"]
+    return [told]
 
 
 def _trying(what: str, act: Callable[[], Iterable[str]]) -> list[str]:
+    """What an act says, whatever becomes of it: one row that nobody can read must not stop what others need."""
+    said: list[str] = []
     try:
-        return [f"{what}: {sentence}" for sentence in act()]
+        said.extend(f"{what}: {sentence}" for sentence in act())
     except LifecycleError as problem:
-        return [f"{what}: not now, {problem}"]
+        said.append(f"{what}: not now, {problem}")
+    except Exception as problem:
+        log.exception("%s: upkeep failed", what)
+        first, *_ = f"{type(problem).__name__}: {problem}".splitlines()
+        said.append(f"{what}: not now, {first}")
+    return said
 
 
 def _lapsed(rt: Runtime) -> list[RowMapping]:
@@ -85,7 +105,7 @@ def _lapsed(rt: Runtime) -> list[RowMapping]:
 
 def _drive(rt: Runtime, row: RowMapping, hands: Hands) -> list[str]:
     """One look, then the lease is given up at once: the rollout's own driver may be back."""
-    holder = f"reconcile:{os.getpid()}"
+    holder = _holder()
     outcome = drive_once(rt, row["id"], holder, hands=hands)
     with transaction(rt.engine) as connection:
         mine = (rollouts.c.id == row["id"]) & (rollouts.c.lease_holder == holder)
@@ -93,24 +113,24 @@ def _drive(rt: Runtime, row: RowMapping, hands: Hands) -> list[str]:
     return [f"driven after its lease lapsed; {outcome.state if outcome else 'goes on'}"]
 
 
-def _forgotten(rt: Runtime, run_alive: RunAlive | None) -> list[RowMapping]:
-    """Planned rollouts that nobody drives and whose run has ended, or must have: they would block the model."""
+def _undriven(rt: Runtime) -> list[RowMapping]:
+    """Planned rollouts that nobody drives."""
     idle = rollouts.c.lease_until.is_(None) | (rollouts.c.lease_until < func.clock_timestamp())
     waiting = (rollouts.c.state == State.PLANNED.value) & idle
     with transaction(rt.engine) as connection:
         found = connection.execute(select(rollouts).where(waiting)).mappings().all()
-    rows = [row for row in found if not row["status"].get("pending") and not is_drill(row["model"])]
-    patience = [(row, Plan.model_validate(row["plan"]).approval_timeout + _GRACE) for row in rows]
-    ended = {row["id"] for row in rows if run_alive and row["run_id"] and not run_alive(row["model"], row["run_id"])}
-    return [row for row, wait in patience if row["id"] in ended or datetime.now(UTC) - row["wall_at"] > wait]
+    return [row for row in found if not row["status"].get("pending") and not is_drill(row["model"])]
 
 
-def _give_up(rt: Runtime, row: RowMapping, hands: Hands) -> list[str]:
-    outcome = close_rollout(
-        rt,
-        row["id"],
-        f"reconcile:{os.getpid()}",
-        _ABANDONED,
-        hands=hands,
-    )
+def _give_up(rt: Runtime, row: RowMapping, hands: Hands, run_alive: RunAlive | None) -> list[str]:
+    """Close a rollout whose run has ended, or must have: it would block the model."""
+    ended = run_alive is not None and row["run_id"] and not run_alive(row["model"], row["run_id"])
+    if not ended and datetime.now(UTC) - row["wall_at"] <= Plan.model_validate(row["plan"]).approval_timeout + _GRACE:
+        return []
+    outcome = close_rollout(rt, row["id"], _holder(), _ABANDONED, hands=hands)
     return [f"closed as {outcome.state}: {outcome.reason}"]
+
+
+def _holder() -> str:
+    """A name that no other driver has, nor another call of this process."""
+    return f"reconcile:{os.getpid()}:{uuid4().hex[:8]}"

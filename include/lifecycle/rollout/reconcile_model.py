@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import RowMapping
+from sqlalchemy import Connection, RowMapping
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError, LifecycleError
@@ -80,7 +80,7 @@ class ModelUpkeep:
             yield f"baseline of version {desired.champion} was not running; started on port {fresh.port}"
         wanted = desired.model_copy(update={"servers": desired.servers | moved, "baseline": baseline})
         if not wanted.same_intent(desired):
-            self.hands.target.apply(wanted)
+            self._apply(wanted, desired)
 
     def traffic(self) -> Iterator[str]:
         """Apply what was never applied; undo and report what was changed by hand."""
@@ -90,12 +90,14 @@ class ModelUpkeep:
         if desired.applied and self.hands.target.follows(desired):
             return
         found = self.hands.target.read_back(self.model)
+        if not self._stands(desired):
+            return
         if desired.applied:
             reason = f"gateway has weights {found}, the row says {desired.weights}"
             if found == desired.weights:
                 reason = f"gateway has the weights {found} of the row, but another baseline, shadow or sticky key"
             self._report("foreign_change", "report change by hand", reason, f"weights:{desired.revision}:{time.time_ns()}")
-        self.hands.target.apply(desired)
+        self._apply(desired, desired)
         yield f"weights were {found}; applied {desired.weights}"
 
     def orphans(self) -> Iterator[str]:
@@ -120,13 +122,33 @@ class ModelUpkeep:
             raise GateFailedError(f"the watchdog gave the traffic to version {act.champion}, but no row knows its server")
         server = {act.champion: desired.servers[act.champion]}
         weights = {act.champion: 100}
-        self.hands.target.apply(DesiredTraffic(model=self.model, champion=act.champion, weights=weights, servers=server))
+        wanted = DesiredTraffic(model=self.model, champion=act.champion, weights=weights, servers=server)
+        self._apply(wanted, desired)
         reason = f"the watchdog returned the traffic of rollout {act.rollout_id}: {act.reason}"
         if self.hands.champion_of(self.rt, self.model) == act.version:
             key = f"watchdog:{act.rollout_id}:demote"
             self.hands.demote(self.rt, self.model, act.version, act.champion, reason=reason, key=key, actor="reconcile")
         self._report("rollback", f"settle the return to {act.champion}", reason, f"returned:{act.rollout_id}:{act.at}")
         return f"{reason}; the row follows"
+
+    def _apply(self, wanted: DesiredTraffic, seen: DesiredTraffic) -> None:
+        """Bring `wanted` into force, unless the row is no longer the one that it was made from: LifecycleError then."""
+
+        def guard(connection: Connection) -> None:
+            now = read_desired(connection, self.model)
+            if now is None or now.revision != seen.revision:
+                found = "no row" if now is None else f"revision {now.revision}"
+                raise LifecycleError(
+                    f"{self.model}: the traffic was changed by somebody else meanwhile (revision {seen.revision}, now {found})"
+                )
+
+        self.hands.target.apply(wanted, guard)
+
+    def _stands(self, seen: DesiredTraffic) -> bool:
+        """Whether what the gateway was found with can be held against the row: nobody changed the traffic since it was read."""
+        desired, busy = self._rows()
+        changed = desired is None or desired.revision != seen.revision
+        return not (changed or busy or returned(self.rt.settings.gateway_dir, self.model) is not None)
 
     def _missing(self, desired: DesiredTraffic) -> list[tuple[int, Server]]:
         running = self.hands.target.servers(self.model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelops.runs import train_run_state
+from modelops.runs import deploy_run_alive, train_run_state
 
 
 class Instance:
@@ -30,3 +30,14 @@ CASES = [
 @pytest.mark.parametrize(("runs", "expected"), CASES)
 def test_states(runs, expected):
     assert train_run_state(Instance(runs))("m", "r") == expected
+
+
+@pytest.mark.parametrize(("dag", "alive"), [("deploy__m", True), ("aa_test", True), ("deploy__other", False)])
+def test_a_rollout_is_alive_with_the_run_that_opened_it(dag, alive):
+    class OneRun:
+        def get_dr_count(self, dag_id, run_ids, states):
+            assert states == ["queued", "running"]
+            return int(dag_id == dag and run_ids == ["r"])
+
+    assert deploy_run_alive(OneRun())("m", "r") is alive
+    assert not deploy_run_alive(OneRun())("m", "another")

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from include.lifecycle.database import transaction
 from include.lifecycle.errors import GatewayRejectedError
 from include.lifecycle.rollout.drill_traces import PREFIX, is_drill, traces
 from include.lifecycle.rollout.reconcile import reconcile
 from include.lifecycle.rollout.states import State
 from include.lifecycle.rollout.traffic import Baseline, Mirror, Server
 from include.lifecycle.rollout.watchdog_journal import Returned, hold_back, leases, renew, returned
+from include.lifecycle.tables import rollouts
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
 
@@ -124,3 +126,73 @@ def test_one_models_trouble_does_not_stop_the_others(rt, world):
 
 def test_names_of_drills_are_nobody_elses(rt):
     assert (is_drill(f"{PREFIX}1a2b"), is_drill("drill_1a2b"), traces(rt)) == (True, False, [])
+
+
+def meanwhile_rolled_back(world, desired, rt):
+    """Somebody rolls back while upkeep starts the canary's server, which then is on another port."""
+    start = world.ensure_server
+
+    def ensure_server(model, version, *given, **named):
+        if version != 8 or world.aliases.get("back"):
+            return start(model, version, *given, **named)
+        world.aliases["back"] = 7
+        row = desired()
+        start(model, version, *given, **named)
+        world.apply(row.model_copy(update={"weights": {7: 100}, "servers": {7: row.servers[7]}}))
+        world.running[8] = (18999,)
+        return (18999,)
+
+    world.ensure_server = ensure_server
+
+
+def test_upkeep_never_writes_a_row_back_that_changed_meanwhile(rt, world, split, desired):
+    split()
+    world.running.pop(8)
+    meanwhile_rolled_back(world, desired, rt)
+    said = reconcile(rt, ["churn"], hands=world.hands())
+    assert (desired().weights, world.weights) == ({7: 100}, {7: 100})
+    assert "churn: not now, churn: the traffic was changed by somebody else meanwhile (revision" in " ".join(said)
+    assert world.running == {7: (18307,)}  # the server that nobody wants is an orphan
+
+
+def test_traffic_that_was_just_changed_is_no_change_by_hand(rt, world, split, desired):
+    split()
+    row, read_back = desired(), world.read_back
+
+    def changed(model):
+        world.read_back = read_back
+        world.apply(row.model_copy(update={"weights": {7: 100}, "servers": {7: row.servers[7]}}))
+        return read_back(model)
+
+    world.weights = {7: 51, 8: 49}  # in the middle of it
+    world.read_back = changed
+    reconcile(rt, ["churn"], hands=world.hands())
+    assert (desired().weights, world.weights) == ({7: 100}, {7: 100})
+    assert rt.ledger.read("churn", kind="foreign_change") == []
+
+
+def test_a_return_is_not_settled_over_a_newer_row(rt, world, split, desired):
+    split()
+    take_back(rt)
+    row, apply = desired(), world.apply
+
+    def overtaken(wanted, guard=None):
+        world.apply = apply
+        apply(row.model_copy(update={"weights": {7: 90, 8: 10}}))
+        return apply(wanted, guard)
+
+    world.apply = overtaken
+    said = reconcile(rt, ["churn"], hands=world.hands())
+    assert "the traffic was changed by somebody else meanwhile" in said[0]
+    assert desired().weights == {7: 90, 8: 10}
+
+
+def test_a_row_that_nobody_can_read_stops_nothing_else(rt, world, open_rollout, caplog):
+    rollout = open_rollout()
+    with transaction(rt.engine) as connection:
+        connection.execute(rollouts.update().values(plan={"of": "another release"}))
+    world.running[5] = (18305,)
+    said = reconcile(rt, ["churn"], run_alive=lambda model, run: True, hands=world.hands())
+    assert said[0].startswith(f"rollout {rollout}: not now, ValidationError: ")
+    assert said[-1] == "churn: server of version 5 was wanted by no row; stopped"
+    assert "Traceback" in caplog.text
