@@ -14,12 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping
 
 from include.lifecycle.database import transaction
-from include.lifecycle.errors import GatewayRejectedError, LifecycleError
+from include.lifecycle.errors import GatewayRejectedError, LeaseLostError, LifecycleError
 from include.lifecycle.ledger import Entry, Phase
 from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout import machine
 from include.lifecycle.rollout.circumstances import asked_of, circumstances, evidence_of, settle
 from include.lifecycle.rollout.effects import Effects
+from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import Lease, rollout_row, take_lease
 from include.lifecycle.rollout.measurements import PerformanceReader, measure, start_of_step
@@ -45,10 +46,15 @@ def drive_once(rt: Runtime, rollout_id: int, holder: str, *, hands: Hands | None
     if lease is None:
         return outcome_of(row)
     drive = Drive(rt, hands or usual_hands(rt), lease, Plan.model_validate(row["plan"]), Status.model_validate(row["status"]))
-    if drive.status.pending is None:
+    pending = drive.status.pending
+    if pending is None:
         drive = drive.look()
-    elif (wish := asked_of(row)) is not None and wish.wish == "abort" and _is_forward(drive.status.pending):
+    elif (wish := asked_of(row)) is not None and wish.wish == "abort" and _is_forward(pending):
         drive = drive.intend(machine.abort(drive.plan, drive.status, wish.told), answered=wish)
+    elif _is_forward(pending) and (frozen := _frozen(rt, drive.plan.model)):
+        if pending.act == "confirm":  # all traffic is there already; the old champion stays warm until the freeze ends
+            return None
+        drive = drive.intend(machine.abort(drive.plan, drive.status, f"{frozen}; {pending.act} was under way"))
     return drive.act() if drive.status.pending is not None else None
 
 
@@ -141,6 +147,8 @@ class Drive:
         except GatewayRejectedError as problem:
             self._refused(transition, problem)
             raise
+        except LeaseLostError:  # whoever took over finishes the act, and says so
+            raise
         except LifecycleError as problem:
             if problem.retryable or not _is_forward(transition):
                 raise
@@ -150,7 +158,7 @@ class Drive:
 
     def _finish(self, transition: Transition) -> RolloutOutcome | None:
         update = after(self.status, transition, datetime.now(UTC))
-        if transition.act not in ("pause", "resume"):
+        if transition.act not in ("pause", "resume", "hold"):
             cursor = start_of_step(self.rt.settings.gateway_log, time.time())
             update |= {"measurement": Measurement(), "cursor": cursor}
         drive = replace(self, status=self.status.model_copy(update=update))
@@ -246,6 +254,11 @@ class Drive:
         return RolloutOutcome(
             rollout_id=self.lease.rollout_id, model=plan.model, version=plan.version, state=status.state, reason=status.reason
         )
+
+
+def _frozen(rt: Runtime, model: str) -> str:
+    with transaction(rt.engine) as connection:
+        return frozen_reason(connection, model)
 
 
 def _is_forward(transition: Transition) -> bool:

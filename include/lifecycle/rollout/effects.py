@@ -40,7 +40,6 @@ class Effects:
             "confirm": self._confirm,
             "roll_back": self._back,
             "abort": self._back,
-            "hold": self._hold,
             "conclude": self._conclude,
         }.get(transition.act, self._nothing)(transition)
 
@@ -55,7 +54,7 @@ class Effects:
         return f"rollout:{self.lease.rollout_id}"
 
     def _nothing(self, transition: Transition) -> None:
-        """Waiting, pausing and resuming change nothing outside."""
+        """Waiting, pausing, holding and resuming change nothing outside."""
 
     def _shift(self, transition: Transition) -> None:
         """New servers, then the traffic, then the servers that the stage has no use for any more are drained.
@@ -136,16 +135,6 @@ class Effects:
             self.hands.demote(self.rt, model, version, self.plan.champion, key=f"{self.key}:demote", **told)
         else:
             self.hands.withdraw(self.rt, model, version, key=f"{self.key}:withdraw", **told)
-
-    def _hold(self, transition: Transition) -> None:
-        """Live traffic stays as it is; a shadow that nobody judges any more is ended."""
-        stage = self.plan.stage_at(self.status.step) if self.status.state is State.RUNNING else None
-        if stage is None or stage.kind != "mirror" or self.plan.champion is None:
-            return
-        champion = self.plan.champion
-        self._apply({champion: 100}, {champion: self.serve(champion, self.plan.replicas)}, champion)
-        self._check_lease()
-        self.hands.target.stop_server(self.plan.model, self.plan.version)
 
     def _conclude(self, transition: Transition) -> None:
         """An A/A test's end: one server group again."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from include.lifecycle.rollout.checks import bake_checks, stage_checks
-from include.lifecycle.rollout.states import Act, Measurement, Plan, Stage, State, Status, Transition
+from include.lifecycle.rollout.states import Act, Command, Measurement, Plan, Stage, State, Status, Transition
 from include.lifecycle.verdicts import Verdict
 
 _NOT_WAITED_FOR = ("performance",)  # labels may come long after the traffic
@@ -72,24 +72,28 @@ class _Look:
     def _wished(self) -> Transition | None:
         """What a person asked for, where it applies; a wish that does not is left to the driver to answer."""
         wish = self.seen.command
-        if wish is None or self.status.state is State.PLANNED:
+        if wish is None or self.status.state is State.PLANNED or self._too_late(wish):
             return None
         if wish.wish == "pause" and not self.status.paused:
             return self._stay("pause", wish.told)
         if wish.wish == "resume" and self.status.paused:
             return self._stay("resume", wish.told)
-        if self.status.paused or self.seen.frozen:
+        if (self.status.paused and not self.status.held) or self.seen.frozen:
             return None
         if wish.wish in ("skip", "conclude"):
             missing = ", ".join(one.check for one in self._open())
             return self._next(f"{wish.told} (not passed: {missing})" if missing else wish.told)
         return self._next(wish.told) if wish.wish == "resume" and self._passed() else None
 
+    def _too_late(self, wish: Command) -> bool:
+        """Whether the wish was meant for the stage before: a skip that came late must not end the bake in its first second."""
+        return wish.at is not None and self.status.since is not None and wish.at < self.status.since
+
     def _kept(self) -> Transition | None:
         if self.seen.frozen:
             return self._stay("wait", self.seen.frozen)
         if self.status.paused:
-            return self._stay("wait", f"paused; {_told(self._open())}")
+            return self._stay("wait", f"{'held for a person' if self.status.held else 'paused'}; {_told(self._open())}")
         return None
 
     def _forward(self) -> Transition | None:
@@ -151,8 +155,8 @@ class _Look:
         return self._to("conclude", State.CONCLUDED, self.status.step, {self.plan.version: 100}, reason)
 
     def _hold(self, reason: str) -> Transition:
-        """Freeze the traffic as it is; a shadow, which nobody would look at any more, is ended."""
-        return self._stay("hold", reason, State.HELD)
+        """Leave the traffic as it is, still watched, until a person decides; without a champion that is the end."""
+        return self._stay("hold", reason, State.HELD if self.plan.champion is None else None)
 
     def back(self, act: Act, state: State, reason: str) -> Transition:
         """All traffic to the champion; without one there is nothing to go back to, so what serves goes on serving and is held."""

@@ -55,6 +55,8 @@ def plan_rollout(
         if candidate is None:
             return PlannedRollout(rollout_id=None, model=spec.name, reason="no candidate waits")
         asked_by = requesters_of(connection, spec.name, candidate["run_id"])
+        if by_hand is not None:  # who chose the steps may not approve them either
+            asked_by = list(dict.fromkeys([*asked_by, by_hand.by]))
         plan = make_plan(spec, candidate["version"], champion, traffic, requesters=asked_by, by_hand=by_hand)
         if plan.estimate is not None and plan.estimate.problem:
             return _refuse(connection, rt, run, candidate, plan)

@@ -47,7 +47,7 @@ class State(StrEnum):
     BAKING = "baking"  # all traffic, promotion provisional, the old champion warm
     PROMOTED = "promoted"  # the bake ended well
     ROLLED_BACK = "rolled_back"  # the champion has all traffic again
-    HELD = "held"  # frozen as it is; a person decides
+    HELD = "held"  # a first version failed: it goes on serving, for there is nothing to return to
     ABORTED = "aborted"  # stopped from outside; the champion has all traffic again
     REFUSED = "refused"  # never got traffic (serving check or approval)
     CONCLUDED = "concluded"  # an A/A test ended; nothing was to be promoted
@@ -178,6 +178,8 @@ class Status(_Plain):
     started: datetime | None = None
     paused: bool = False
     paused_at: datetime | None = None
+    held: bool = False
+    halted_at: datetime | None = None
     frozen_at: datetime | None = None
     weights: dict[int, int] = Field(default_factory=dict)
     cursor: Cursor = Cursor()

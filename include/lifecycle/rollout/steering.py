@@ -88,12 +88,12 @@ def latest_rollout(connection: Connection, model: str, *, lock: bool = False) ->
 
 
 def _target(connection: Connection, model: str, wish: Command) -> RowMapping:
-    """The rollout that is meant: the open one, or, for an abort, the last one if it was held with part of the traffic."""
+    """The rollout that is meant: the open one."""
     row = latest_rollout(connection, model, lock=True)
     if row is None:
         raise GateFailedError(f"{model} has no rollout to {wish.wish}")
     state = State(row["state"])
-    if state.is_open or (state is State.HELD and wish.wish == "abort"):
+    if state.is_open:
         return row
     ended = f"the last one, {row['id']}, ended {state}: {row['reason']}"
     raise GateFailedError(f"{model} has no open rollout to {wish.wish}; {ended}")
@@ -118,12 +118,13 @@ def misfit(plan: Plan, status: Status, wish: Command) -> str:
         return f"a winner belongs to conclude only; got {wish.winner}"
     if status.state is State.PLANNED and wish.wish != "abort":
         return "it waits for serving check and approval; only abort is possible now"
+    paused = status.paused and not status.held
     waits = status.paused or (stage is not None and stage.manual)
     problems = {
         "pause": "it is paused already" if status.paused else "",
         "resume": "" if waits else "it is not paused, and this stage does not wait for a person",
-        "skip": _PAUSED if status.paused else "",
-        "conclude": _no_conclusion(wish, experiment=stage is not None and stage.kind == "ab_test", paused=status.paused),
+        "skip": _PAUSED if paused else "",
+        "conclude": _no_conclusion(wish, experiment=stage is not None and stage.kind == "ab_test", paused=paused),
     }
     return problems.get(wish.wish, "")
 
@@ -138,12 +139,6 @@ def _no_conclusion(wish: Command, *, experiment: bool, paused: bool) -> str:
 
 def _write(connection: Connection, rt: Runtime, row: RowMapping, wish: Command, run_id: str | None) -> None:
     values: dict[str, Any] = {"command": wish.model_dump(mode="json")}
-    if row["state"] == State.HELD.value:  # open again, so that whoever finds it finishes the abort
-        status = Status.model_validate(row["status"])
-        step = Plan.model_validate(row["plan"]).stage_at(status.step)
-        state = State.BAKING if step is None else State.RUNNING
-        values |= {"state": state.value, "status": status.model_copy(update={"state": state}).model_dump(mode="json")}
-        values |= {"finished_at": None}
     connection.execute(rollouts.update().where(rollouts.c.id == row["id"]).values(**values))
     entry = Entry(
         model=row["model"],

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError, GatewayRejectedError, LeaseLostError, SourceUnavailableError
 from include.lifecycle.rollout.driver import abort_rollout, close_rollout, drive_once
+from include.lifecycle.rollout.freezing import freeze, unfreeze
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.tables import candidates
 from tests.unit.lifecycle.rollout.conftest import Killed
@@ -127,6 +128,33 @@ def test_a_driver_that_lost_its_lease_while_acting_changes_nothing(rt, world, op
     with pytest.raises(LeaseLostError):
         drive_once(rt, rollout_id, "first", hands=world.hands())
     assert world.weights == desired().weights == {7: 100}
+    assert "failed" not in [phase for _, phase in ledger_of(rt)], "whoever took over finishes the act, and says so"
+
+
+def test_a_step_that_a_freeze_found_under_way_is_turned_back(rt, world, open_rollout, row_of):
+    rollout_id = open_rollout(**QUICK)
+    world.boundaries, world.kill_at = 0, 1
+    with pytest.raises(Killed):
+        drive_once(rt, rollout_id, "driver", hands=world.hands())
+    world.kill_at = None
+    assert row_of(rollout_id)["status"]["pending"]["act"] == "shift_traffic"
+    freeze(rt, "churn", reason="wrong prices", by="ada")
+    outcome = drive_once(rt, rollout_id, "driver", hands=world.hands())
+    assert (outcome.state, world.weights) == ("aborted", {7: 100})
+    assert ("traffic", {8: 10, 7: 90}) not in world.log
+
+
+def test_an_end_of_the_bake_that_a_freeze_found_under_way_waits(rt, world, open_rollout, gateway_log, row_of):
+    rollout_id = open_rollout(**QUICK)
+    world.fail["stop_server"] = SourceUnavailableError("supervisord")
+    with pytest.raises(SourceUnavailableError):
+        drive(rt, rollout_id, world, gateway_log)
+    world.fail.clear()
+    assert row_of(rollout_id)["status"]["pending"]["act"] == "confirm"
+    freeze(rt, "churn", reason="wrong prices", by="ada")
+    assert drive_once(rt, rollout_id, "driver", hands=world.hands()) is None
+    unfreeze(rt, "churn", reason="they are right", by="ada")
+    assert drive_once(rt, rollout_id, "driver", hands=world.hands()).state == "promoted"
 
 
 def test_nobody_takes_over_while_the_alias_moves(rt, world, open_rollout, gateway_log):

@@ -66,7 +66,8 @@ class AnyRollout(RuleBasedStateMachine):
         transition = machine.step(self.plan, self.status, seen, self.now)
         assert transition == machine.step(self.plan, self.status, seen, self.now)
         forward = transition.act in ("shift_traffic", "promote", "confirm")
-        held_up = look["frozen"] or (self.status.paused and transition.act != "resume")
+        decided = transition.act == "resume" or (self.status.held and asked is not None)
+        held_up = look["frozen"] or (self.status.paused and not decided)
         assert not (forward and held_up), "paused or frozen never moves forward"
         failed = [one for one in transition.verdicts if one.failed]
         if failed and self.plan.champion not in (None, self.plan.version):

@@ -9,7 +9,7 @@ from include.lifecycle.rollout import machine
 from include.lifecycle.rollout.evidence import Command, ExperimentEvidence, Measurement, PairEvidence
 from include.lifecycle.rollout.plans import make_plan
 from include.lifecycle.rollout.recent_traffic import RecentTraffic
-from include.lifecycle.rollout.states import State, Status
+from include.lifecycle.rollout.states import State, Status, Transition
 from include.lifecycle.rollout.status_after import after, while_frozen
 from include.lifecycle.rollout.steering import misfit
 from include.lifecycle.spec import RolloutSection
@@ -81,7 +81,7 @@ def walk(plan, seen, *, looks=60, hours=24):
         if not status.state.is_open:
             break
         now += timedelta(hours=hours)
-    return status.state, acts
+    return State.HELD if status.held else status.state, acts
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -122,6 +122,41 @@ def running(plan, **changes):
     """In the first stage since START."""
     first = machine.step(plan, Status(), Measurement(), START)
     return Status().model_copy(update=after(Status(), first, START) | changes)
+
+
+def test_a_skip_that_was_asked_of_the_stage_before_does_not_end_the_bake():
+    plan = plan_for("canary")
+    status = Status(state=State.BAKING, step=len(plan.stages), since=START, started=START, weights={7: 0, 8: 100})
+    late = wish("skip", at=START - timedelta(seconds=1))
+    assert machine.step(plan, status, seen_by(plan, command=late), START).act == "wait"
+    meant = wish("skip", at=START + timedelta(seconds=1))
+    assert machine.step(plan, status, seen_by(plan, command=meant), START + timedelta(seconds=2)).act == "confirm"
+
+
+def test_a_resumed_rollout_that_was_held_has_its_patience_anew():
+    plan = plan_for("canary").model_copy(update={"on_inconclusive": "hold"})
+    status, later = running(plan), START + plan.give_up_after
+    held = machine.step(plan, status, seen_by(plan, requests=0), later)
+    assert (held.act, held.state, held.weights) == ("hold", State.RUNNING, status.weights)
+    status = status.model_copy(update=after(status, held, later))
+    much_later = later + timedelta(days=3)
+    back = machine.step(plan, status, seen_by(plan, requests=0, command=wish("resume")), much_later)
+    status = status.model_copy(update=after(status, back, much_later))
+    assert (status.held, status.paused, status.since, status.started) == (False, False, much_later, much_later)
+    assert machine.step(plan, status, seen_by(plan, requests=0), much_later + timedelta(hours=1)).act == "wait"
+
+
+def test_a_pause_within_a_freeze_counts_once():
+    status = running(plan_for("canary"))
+    hour = timedelta(hours=1)
+    status = status.model_copy(update=while_frozen(status, "frozen", START))
+    pause = Transition(act="pause", state=status.state, step=0, weights=status.weights, reason="")
+    status = status.model_copy(update=after(status, pause, START + hour))
+    status = status.model_copy(update=while_frozen(status, "", START + 2 * hour))
+    assert status.since == START
+    resume = pause.model_copy(update={"act": "resume"})
+    status = status.model_copy(update=after(status, resume, START + 3 * hour))
+    assert (status.since, status.halted_at) == (START + 3 * hour, None)
 
 
 def wish(command, **more):

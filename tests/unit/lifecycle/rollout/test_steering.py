@@ -135,14 +135,33 @@ def test_without_a_driver_an_abort_is_carried_out_here(rt, world, open_rollout, 
     assert (row["state"], row["reason"], row["command"]) == ("refused", "ada asked to abort: not this week", None)
 
 
-def test_a_held_rollout_is_given_back_by_an_abort(rt, world, open_rollout, row_of, gateway_log):
+@pytest.fixture
+def held(rt, world, open_rollout, row_of):
+    """A rollout whose time was up without a conclusion: held with a part of the traffic."""
     rollout_id = open_rollout(**QUICK | {"on_inconclusive": "hold", "give_up_after": "1ms"})
-    look(rt, rollout_id, world)
-    outcome = look(rt, rollout_id, world)
-    assert (outcome.state, world.weights) == ("held", {8: 10, 7: 90})
-    with pytest.raises(GateFailedError, match="no open rollout to pause; the last one"):
-        ask(rt, world, "pause")
+    for _ in range(3):
+        assert look(rt, rollout_id, world) is None
+    assert (row_of(rollout_id)["state"], world.weights) == ("running", {8: 10, 7: 90})
+    assert row_of(rollout_id)["reason"].startswith("held for a person")
+    return rollout_id
+
+
+def test_a_held_rollout_is_still_watched(rt, world, held, row_of, gateway_log):
+    gateway_log(8, 200, failed=150)
+    outcome = look(rt, held, world)
+    assert (outcome.state, world.weights) == ("rolled_back", {7: 100})
+
+
+def test_a_held_rollout_goes_on_by_a_person(rt, world, held, row_of):
+    ask(rt, world, "skip", "seen enough")
+    look(rt, held, world)
+    assert (row_of(held)["status"]["held"], world.weights[8]) == (False, 50)
+
+
+def test_a_held_rollout_is_given_back_by_an_abort(rt, world, held, row_of):
+    rollout_id = held
     ask(rt, world, "abort", "nobody decided")
+    look(rt, rollout_id, world)
     assert (row_of(rollout_id)["state"], world.weights, world.running.keys()) == ("aborted", {7: 100}, {7})
     with pytest.raises(GateFailedError, match="ended aborted"):
         ask(rt, world, "abort")
