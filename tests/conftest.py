@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from hypothesis import HealthCheck, settings
 
 from include.lifecycle.clock import Clock, FixedClock
 from include.lifecycle.database import engine_for
@@ -30,6 +31,10 @@ from include.settings import load_settings
 from include.stack import postgres as local_postgres
 
 NOW = datetime(2013, 8, 1, tzinfo=UTC)
+
+# a busy machine is no failure: neither a slow example nor slowly drawn ones
+settings.register_profile("modelops", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("modelops")
 
 
 def free_port() -> int:
