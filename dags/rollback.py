@@ -29,6 +29,9 @@ with DAG(
             title="Only from version",
             description="Nothing is done unless this version has traffic; alerts say it.",
         ),
+        "unless_back": Param(
+            False, type="boolean", title="Unless it just went back", description="Alerts that name no version ask for it."
+        ),
         "plan": Param(False, type="boolean", title="Only tell what would be done"),
     },
     **{**platform("rollback"), "max_active_runs": 16},
@@ -41,4 +44,5 @@ with DAG(
         to_version="{{ params.to_version }}",
         leaving="{{ params.leaving }}",
         plan="{{ params.plan }}",
+        unless_back="{{ params.unless_back }}",
     )

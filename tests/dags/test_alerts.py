@@ -136,6 +136,13 @@ def test_without_a_version_an_alert_waits_after_a_way_back(client, rt):
     assert len(send(client, firing()).json()["started"]) == 1
 
 
+def test_without_a_version_the_run_asks_again_whether_the_traffic_went_back(client):
+    payload = firing()
+    del payload["alerts"][0]["labels"]["version"]
+    (run_id,) = send(client, payload).json()["started"]
+    assert (runs()[run_id]["leaving"], runs()[run_id]["unless_back"]) == ("", True)
+
+
 @pytest.mark.parametrize(
     ("headers", "status"), [({}, 401), ({"Authorization": "Basic x"}, 401), ({"Authorization": "Bearer x"}, 403)]
 )

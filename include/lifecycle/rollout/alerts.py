@@ -11,22 +11,22 @@ import hmac
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.decisions.deliveries import once, storable
 from include.lifecycle.errors import LifecycleError, SettingsError
+from include.lifecycle.rollout.rollback_notes import went_back
 from include.lifecycle.runtime import Runtime
-from include.lifecycle.tables import deliveries, ledger
+from include.lifecycle.tables import deliveries
 
 SOURCE = "alertmanager"
 _SHORTEST_SECRET = 16
 _MOST = 200  # alerts of one call that are looked at
-_BACK = ("roll_back", "abort")
 
 
 class AlertRefusedError(LifecycleError):
@@ -51,7 +51,8 @@ class RollbackAlert:
     def conf(self) -> dict[str, Any]:
         """What the Dag `rollback` is started with."""
         leaving = "" if self.version is None else str(self.version)
-        return {"model": self.model, "reason": self.reason, "reason_kind": "incident", "leaving": leaving}
+        conf = {"model": self.model, "reason": self.reason, "reason_kind": "incident", "leaving": leaving}
+        return conf if self.version is not None else {**conf, "unless_back": True}
 
 
 def check_token(file: Path, authorization: str | None) -> None:
@@ -96,7 +97,7 @@ def taken_before(rt: Runtime, alert: RollbackAlert) -> str:
         seen = select(deliveries.c.outcome).where(deliveries.c.source == SOURCE, deliveries.c.delivery_id == alert.run_id)
         if (outcome := connection.execute(seen).scalar()) is not None:
             return f"taken before: {outcome}"
-        return "" if alert.version is not None else _went_back(connection, alert.model, rt.settings.upkeep.alert_cooldown)
+        return "" if alert.version is not None else went_back(connection, alert.model, rt.settings.upkeep.alert_cooldown)
 
 
 def note_taken(rt: Runtime, alert: RollbackAlert, outcome: str) -> None:
@@ -125,11 +126,3 @@ def _alert(raw: dict[str, Any], models: Collection[str]) -> RollbackAlert | None
         run_id=f"alert__{started:%Y%m%dT%H%M%S}__{digest}",
         started=started,
     )
-
-
-def _went_back(connection: Connection, model: str, within: timedelta) -> str:
-    row = ledger.c
-    back = ((row.kind == "rollout") & row.act.in_(_BACK)) | (row.kind == "rollback")
-    query = select(row.wall_at, row.act).where(row.model == model, back, row.phase == "done")
-    found = connection.execute(query.where(row.wall_at > datetime.now(UTC) - within).order_by(row.id.desc()).limit(1)).first()
-    return "" if found is None else f"the traffic went back at {found.wall_at:%H:%M:%S} UTC ({found.act})"

@@ -7,6 +7,8 @@ plan_rollout, the state machine, promotion, retirement and retention; rollbacks 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from sqlalchemy import Connection, RowMapping, select
 from sqlalchemy.dialects.postgresql import insert
@@ -15,8 +17,11 @@ from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.rollout.states import OPEN_STATES
-from include.lifecycle.runtime import Runtime
+from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.tables import freezes, rollouts
+
+if TYPE_CHECKING:
+    from include.lifecycle.rollout.hands import Hands
 
 ALL = "*"
 KIND = "freeze"
@@ -74,32 +79,55 @@ def standing(rt: Runtime) -> list[RowMapping]:
 
 
 def rolling_out(rt: Runtime) -> list[str]:
-    """Models with an open rollout, by name."""
+    """Models with an open rollout, or with a share beside the champion's that one left behind, by name."""
+    from include.lifecycle.rollout.leftover import left_in
+    from include.lifecycle.rollout.traffic import read_all
+
     with transaction(rt.engine) as connection:
-        query = select(rollouts.c.model).where(rollouts.c.state.in_(OPEN_STATES)).order_by(rollouts.c.model)
-        return list(connection.execute(query).scalars())
+        query = select(rollouts.c.model).where(rollouts.c.state.in_(OPEN_STATES))
+        left = {row.model for row in read_all(connection) if left_in(row) is not None}
+        return sorted(left.union(connection.execute(query).scalars()))
 
 
-def return_all_traffic(rt: Runtime, models: Collection[str], *, reason: str, by: str) -> list[str]:
-    """Abort the open rollouts of these models, whoever drives them: their champions get all traffic; one sentence each.
+def return_all_traffic(rt: Runtime, models: Collection[str], *, reason: str, by: str, hands: Hands | None = None) -> list[str]:
+    """Abort the open rollouts of these models, whoever drives them: their champions get all traffic; one sentence each. A share
+    that a rollout left behind ends, too.
 
     One model's trouble does not stop the others: it is told in its sentence, and reconcile goes on with it.
     """
     from include.lifecycle.rollout.driver import abort_rollout
     from include.lifecycle.rollout.lease import open_rollout
 
-    said = []
+    told, said = f"frozen by {by}: {reason}", []
     for model in sorted(models):
         with transaction(rt.engine) as connection:
             row = open_rollout(connection, model)
-        if row is None:
-            continue
         try:
-            outcome = abort_rollout(rt, row["id"], f"freeze:{by}", f"frozen by {by}: {reason}")
+            if row is None:
+                said += _end_leftover(rt, model, told, hands)
+                continue
+            outcome = abort_rollout(rt, row["id"], f"freeze:{by}:{uuid4().hex[:8]}", told, hands=hands)
             said.append(f"{model}: rollout {row['id']} {outcome.state}; {outcome.reason}")
         except LifecycleError as problem:
-            said.append(f"{model}: rollout {row['id']} could not be ended now, it goes back when what is down answers: {problem}")
+            what = "a share that was left" if row is None else f"rollout {row['id']}"
+            said.append(f"{model}: {what} could not be ended now, it goes back when what is down answers: {problem}")
     return said
+
+
+def _end_leftover(rt: Runtime, model: str, told: str, hands: Hands | None) -> list[str]:
+    from include.lifecycle.rollout.hands import usual_hands
+    from include.lifecycle.rollout.leftover import end_leftover, find_leftover, left_in
+    from include.lifecycle.rollout.traffic import read_desired
+
+    with transaction(rt.engine) as connection:
+        if left_in(read_desired(connection, model)) is None:
+            return []
+    used = hands or usual_hands(rt)
+    left = find_leftover(rt, used, model)
+    run = RunContext(model, f"freeze__{uuid4().hex}", "return_traffic", by="freeze")
+    if left is None or not end_leftover(rt, run, used, left, told):
+        raise LifecycleError("its traffic changed meanwhile; ask again")
+    return [f"{model}: the share of version {left.version} is ended; {told}"]
 
 
 def _note(rt: Runtime, connection: Connection, model: str, act: str, reason: str, by: str) -> None:

@@ -6,10 +6,10 @@ What a run set out to do stands in the ledger first: the same run again, after a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import select
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError, LifecycleError, SourceQueryError
@@ -17,6 +17,8 @@ from include.lifecycle.results import RollbackPlan, RolloutOutcome
 from include.lifecycle.rollout.driver import abort_rollout
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
+from include.lifecycle.rollout.leftover import Leftover, begun_leftover, end_leftover, find_leftover
+from include.lifecycle.rollout.occasion import ANY, Occasion, had_traffic, refuse_innocent, refuse_needless
 from include.lifecycle.rollout.rollback_notes import check_kind, note, note_stop, phase_seen
 from include.lifecycle.rollout.states import State
 from include.lifecycle.rollout.traffic import DesiredTraffic, Server
@@ -24,18 +26,9 @@ from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import rollouts
 
+__all__ = ["Occasion", "plan_rollback", "roll_back_model"]
+
 _ROUNDS = 3  # so often may another rollout be planned between two looks of one rollback
-
-
-@dataclass(frozen=True)
-class Occasion:
-    """What a rollback is about: the kind of its reason, and `leaving`, the version that an alert complains of.
-
-    With `leaving`, nothing is done unless that version is the champion or an open rollout's: an alert says nothing about others.
-    """
-
-    kind: str = "incident"
-    leaving: int | None = None
 
 
 def roll_back_model(
@@ -46,32 +39,37 @@ def roll_back_model(
     reason: str,
     by: str,
     to_version: int | None = None,
-    occasion: Occasion = Occasion(),
+    occasion: Occasion = ANY,
     hands: Hands | None = None,
 ) -> RolloutOutcome:
     """Go back to `to_version`, or to the version with the alias `previous`; the same run again changes nothing.
 
     An open rollout is aborted. That is the whole rollback when it had traffic, unless another version was named or it was
-    promoted just before. `occasion` says what it is about.
+    promoted just before; so it is when a share that no rollout answers for is ended. `occasion` says what it is about.
 
     Raises GateFailedError when there is nothing to go back to or the version's files are nowhere (the traffic stays then);
     SourceUnavailableError when something does not answer.
     """
     used = hands or usual_hands(rt)
     told = f"rollback by {by} ({check_kind(occasion.kind)}): {reason}"
-    leaving = occasion.leaving
-    if leaving is not None and phase_seen(rt, run, spec.name, "intended") is None:
-        _refuse_gone(rt, used, spec.name, leaving)
+    if not any(phase_seen(rt, run, spec.name, phase) for phase in ("noted", "intended")):
+        refuse_needless(rt, used, spec.name, occasion)
     for _ in range(_ROUNDS):
         stopped = _rollout_to_stop(rt, run, spec.name, told)
         if stopped is not None:
-            outcome = abort_rollout(rt, stopped["rollout"], f"rollback:{run.run_id}", told, hands=used)
-            returned = stopped["had_traffic"] and outcome.state != State.PROMOTED
-            if returned and to_version in (None, stopped["champion"]):
+            holder = f"rollback:{run.run_id}:{uuid4().hex[:8]}"
+            outcome = abort_rollout(rt, stopped["rollout"], holder, told, hands=used)
+            if _was_all(stopped, occasion.leaving, to_version) and outcome.state != State.PROMOTED:
                 return outcome
-        if (done := _go_back(spec, rt, run, used, told, to_version)) is not None:
+        left = begun_leftover(rt, run, spec.name) or _leftover_meant(rt, run, used, occasion.leaving, to_version)
+        if left is None:
+            done = _go_back(spec, rt, run, used, told, to_version, occasion)
+        else:
+            done = _outcome(rt, spec.name, (left.version, left.champion), told)
+            done = done if end_leftover(rt, run, used, left, told) else None
+        if done is not None:
             return done
-    raise GateFailedError(f"{spec.name}: a new rollout was planned each time; freeze the model, then roll back")
+    raise GateFailedError(f"{spec.name}: rollouts or champion changed each time; freeze the model, then roll back")
 
 
 def plan_rollback(spec: ModelSpec, rt: Runtime, *, to_version: int | None = None, hands: Hands | None = None) -> RollbackPlan:
@@ -85,8 +83,11 @@ def plan_rollback(spec: ModelSpec, rt: Runtime, *, to_version: int | None = None
     plan = RollbackPlan(model=spec.name, weights=used.target.read_back(spec.name))
     if row is not None:
         plan = plan.model_copy(update={"rollout": row["id"], "leave": row["version"], "enter": row["champion"]})
-        if _had_traffic(row) and to_version in (None, row["champion"]):
+        if had_traffic(row) and to_version in (None, row["champion"]):
             return plan.model_copy(update={"files": "the champion's server runs"})
+    left = None if row is not None else find_leftover(rt, used, spec.name)
+    if left is not None and to_version in (None, left.champion):
+        return plan.model_copy(update={"leave": left.version, "enter": left.champion, "files": "the champion's server runs"})
     try:
         champion, target = _versions(rt, used, spec.name, to_version)
         folder, _ = _files(rt, used, spec.name, target)
@@ -95,18 +96,21 @@ def plan_rollback(spec: ModelSpec, rt: Runtime, *, to_version: int | None = None
     return plan.model_copy(update={"leave": champion, "enter": target, "files": f"whole, in {folder}"})
 
 
-def _refuse_gone(rt: Runtime, hands: Hands, model: str, leaving: int) -> None:
-    with transaction(rt.engine) as connection:
-        row = open_rollout(connection, model)
-    if row is not None and row["version"] == leaving:
-        return
-    champion = hands.champion_of(rt, model)
-    if champion != leaving:
-        raise GateFailedError(f"{model}: version {leaving} has no traffic to take (champion is {champion}); nothing was changed")
+def _was_all(stopped: dict[str, Any], leaving: int | None, to_version: int | None) -> bool:
+    """Whether the end of that rollout is all that was asked for."""
+    if to_version not in (None, stopped["champion"]):
+        return False
+    if stopped["version"] == stopped["champion"]:  # an A/A test: whoever complains of the version means the champion
+        return leaving is None and bool(stopped["had_traffic"])
+    return bool(stopped["had_traffic"]) or leaving == stopped["version"]
 
 
-def _had_traffic(row: RowMapping) -> bool:
-    return row["state"] != State.PLANNED or row["status"].get("pending") is not None
+def _leftover_meant(rt: Runtime, run: RunContext, hands: Hands, leaving: int | None, to_version: int | None) -> Leftover | None:
+    """The share that no rollout answers for, unless another version was named, or the complaint is about the champion."""
+    if phase_seen(rt, run, run.model, "intended") is not None:
+        return None
+    left = find_leftover(rt, hands, run.model)
+    return None if left is None or leaving == left.champion or to_version not in (None, left.champion) else left
 
 
 def _rollout_to_stop(rt: Runtime, run: RunContext, model: str, told: str) -> dict[str, Any] | None:
@@ -118,16 +122,16 @@ def _rollout_to_stop(rt: Runtime, run: RunContext, model: str, told: str) -> dic
         return dict(seen["evidence"])
     if row is None or phase_seen(rt, run, model, "intended") is not None:
         return None
-    found = {"rollout": row["id"], "version": row["version"], "champion": row["champion"], "had_traffic": _had_traffic(row)}
+    found = {"rollout": row["id"], "version": row["version"], "champion": row["champion"], "had_traffic": had_traffic(row)}
     if seen is None:
         note_stop(rt, run, model, told, found)
     return found
 
 
 def _go_back(
-    spec: ModelSpec, rt: Runtime, run: RunContext, hands: Hands, told: str, to_version: int | None
+    spec: ModelSpec, rt: Runtime, run: RunContext, hands: Hands, told: str, to_version: int | None, occasion: Occasion
 ) -> RolloutOutcome | None:
-    """From champion to target; None when a rollout was planned meanwhile, which has to be ended first."""
+    """From champion to target; None when a rollout was planned meanwhile, or the champion changed: look again."""
     model = spec.name
     begun = phase_seen(rt, run, model, "intended")
     if begun is not None:  # a rollback that this run began keeps its versions
@@ -138,7 +142,7 @@ def _go_back(
     if phase_seen(rt, run, model, "done"):
         return outcome
     server = _server(spec, rt, hands, versions[1])
-    if begun is None and not _intend(rt, run, model, versions, told):
+    if begun is None and not _intend(rt, run, hands, versions, told, occasion):
         return None
     try:
         _act(rt, run, hands, model, versions, server, told)
@@ -150,11 +154,20 @@ def _go_back(
     return outcome
 
 
-def _intend(rt: Runtime, run: RunContext, model: str, versions: tuple[int, int], told: str) -> bool:
-    """Write the intent under the model's lock, unless a rollout is open; plan_rollout, under the same lock, sees it."""
+def _intend(rt: Runtime, run: RunContext, hands: Hands, versions: tuple[int, int], told: str, occasion: Occasion) -> bool:
+    """Write the intent under the model's lock, unless a rollout is open; plan_rollout, under the same lock, sees it.
+
+    GateFailedError when somebody was faster and the champion, which now has all traffic, is innocent.
+    """
+    model = run.model
     with transaction(rt.engine) as connection:
         lock_model(connection, model)
         if open_rollout(connection, model) is not None:
+            return False
+        champion = hands.champion_of(rt, model)
+        stopped = phase_seen(rt, run, model, "noted")
+        refuse_innocent(rt, connection, model, champion, occasion, stopped["evidence"]["rollout"] if stopped else None)
+        if champion != versions[0]:
             return False
         note(rt, run, model, versions, "intended", told, connection)
     return True

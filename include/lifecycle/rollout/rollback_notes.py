@@ -17,6 +17,7 @@ from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.tables import ledger
 
 KIND = "rollback"
+_BACK = ("roll_back", "abort")
 KINDS: tuple[ReasonKind, ...] = get_args(ReasonKind)
 UNDER_WAY = timedelta(hours=1)
 """Wall time after which a rollback that nobody finished no longer keeps rollouts waiting."""
@@ -44,6 +45,20 @@ def unfinished(connection: Connection, model: str) -> RowMapping | None:
     found = connection.execute(query).mappings().all()
     over = {one["idempotency_key"] for one in found if one["phase"] in ("done", "failed")}
     return next((one for one in found if one["phase"] == "intended" and one["idempotency_key"] not in over), None)
+
+
+def went_back(connection: Connection, model: str, within: timedelta, *, but: int | None = None) -> str:
+    """When and how the model's traffic last went back, by wall time; empty when it did not `within` that time.
+
+    `but`: a rollout whose end does not count.
+    """
+    row = ledger.c
+    done = (((row.kind == "rollout") & row.act.in_(_BACK)) | (row.kind == KIND)) & (row.phase == "done")
+    settled = (row.kind == KIND) & row.act.startswith("settle the return")
+    query = select(row.wall_at, row.act, row.idempotency_key).where(row.model == model, done | settled)
+    found = connection.execute(query.where(row.wall_at > datetime.now(UTC) - within).order_by(row.id.desc())).all()
+    last = next((one for one in found if not str(one.idempotency_key).startswith(f"rollout:{but}:")), None)
+    return "" if last is None else f"the traffic went back at {last.wall_at:%H:%M:%S} UTC ({last.act})"
 
 
 def phase_seen(rt: Runtime, run: RunContext, model: str, phase: Phase) -> RowMapping | None:

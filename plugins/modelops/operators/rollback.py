@@ -25,9 +25,10 @@ class RollBackModelOperator(LifecycleOperator):
     :param to_version: Version number, or empty for the previous champion. (templated)
     :param leaving: Nothing is done unless this version has traffic; empty: whatever has. (templated)
     :param plan: Only tell what would be done. (templated)
+    :param unless_back: Nothing is done when the traffic went back within MODELOPS_ALERT_COOLDOWN. (templated)
     """
 
-    template_fields: Sequence[str] = ("model", "reason", "reason_kind", "to_version", "leaving", "plan")
+    template_fields: Sequence[str] = ("model", "reason", "reason_kind", "to_version", "leaving", "plan", "unless_back")
 
     def __init__(
         self,
@@ -37,10 +38,12 @@ class RollBackModelOperator(LifecycleOperator):
         to_version: str = "",
         leaving: str = "",
         plan: Any = False,
+        unless_back: Any = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.reason = reason
+        self.unless_back = unless_back
         self.reason_kind = reason_kind
         self.to_version = to_version
         self.leaving = leaving
@@ -55,7 +58,7 @@ class RollBackModelOperator(LifecycleOperator):
             planned = plan_rollback(spec, rt, to_version=to_version)
             self.log.info("%s", planned)
             return planned
-        occasion = Occasion(str(self.reason_kind), leaving)
+        occasion = Occasion(str(self.reason_kind), leaving, str(self.unless_back).lower() == "true")
         return roll_back_model(spec, rt, run, reason=self.reason, by=_person(context), to_version=to_version, occasion=occasion)
 
 

@@ -19,6 +19,7 @@ from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
 from include.lifecycle.rollout.plans import make_plan
 from include.lifecycle.rollout.recent_traffic import RecentTraffic, recent_traffic
+from include.lifecycle.rollout.rollback_notes import under_way
 from include.lifecycle.rollout.states import Plan, State, Status
 from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.runtime import RunContext, Runtime
@@ -30,8 +31,8 @@ from include.lifecycle.verdicts import Outcome
 def plan_aa_test(spec: ModelSpec, rt: Runtime, run: RunContext, *, reason: str, hands: Hands | None = None) -> PlannedRollout:
     """Open an A/A test of the champion by `rollout.ab_test` for this run; the same run again gets the same one.
 
-    `rollout_id` is None, with the reason, when there is no champion, another rollout is open, the model is frozen, or the test
-    cannot get its samples in time at the model's traffic.
+    `rollout_id` is None, with the reason, when there is no champion, another rollout is open, the model is frozen, a rollback is
+    under way, or the test cannot get its samples in time at the model's traffic.
     Raises SourceUnavailableError when MLflow or the database does not answer.
     """
     used = hands or usual_hands(rt)
@@ -48,8 +49,9 @@ def plan_aa_test(spec: ModelSpec, rt: Runtime, run: RunContext, *, reason: str, 
             return _planned(spec.name, None, None, "there is no champion to compare with itself")
         if (other := open_rollout(connection, spec.name)) is not None:
             return _planned(spec.name, None, champion, f"rollout {other['id']} is open ({other['state']})")
-        if frozen := frozen_reason(connection, spec.name):
-            return _planned(spec.name, None, champion, f"frozen: {frozen}")
+        frozen = frozen_reason(connection, spec.name)
+        if waits := f"frozen: {frozen}" if frozen else under_way(connection, spec.name):
+            return _planned(spec.name, None, champion, waits)
         plan = aa_plan(spec, champion, traffic)
         if plan.estimate is not None and plan.estimate.problem:
             return _planned(spec.name, None, champion, plan.estimate.problem)

@@ -2,6 +2,7 @@
 
 from include.lifecycle.rollout.driver import outcome_of
 from include.lifecycle.rollout.experiments.aa import passed_aa_test, plan_aa_test
+from include.lifecycle.rollout.rollback_notes import note
 from include.lifecycle.rollout.states import Plan
 
 
@@ -31,3 +32,12 @@ def test_only_a_concluded_test_that_passed_has_passed(rt, world, open_rollout, r
     aborted = outcome_of(row_of(open_rollout()))
     assert not passed_aa_test(rt, aborted)
     assert not passed_aa_test(rt, aborted.model_copy(update={"state": "concluded"}))  # nothing in the ledger says so
+
+
+def test_a_rollback_that_is_under_way_goes_first(rt, world, spec, run):
+    going = run.__class__(model="churn", run_id="back-1", task="roll_back")
+    note(rt, going, "churn", (7, 6), "intended", "wrong prices")
+    planned = plan_aa_test(spec, rt, run, reason="trust", hands=world.hands())
+    assert (planned.rollout_id, planned.reason) == (None, "a rollback is under way: roll back to 6 (airflow:roll_back)")
+    note(rt, going, "churn", (7, 6), "done", "wrong prices")
+    assert plan_aa_test(spec, rt, run, reason="trust", hands=world.hands()).rollout_id is not None

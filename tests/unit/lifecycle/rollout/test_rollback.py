@@ -3,6 +3,7 @@
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import select, update
@@ -10,11 +11,14 @@ from sqlalchemy import select, update
 from include.lifecycle.commands.rollback import in_words
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError, SourceUnavailableError
+from include.lifecycle.rollout import rollback
 from include.lifecycle.rollout.driver import drive_once
+from include.lifecycle.rollout.freezing import return_all_traffic, rolling_out
 from include.lifecycle.rollout.planning import plan_rollout
 from include.lifecycle.rollout.reconcile import reconcile
 from include.lifecycle.rollout.rollback import Occasion, plan_rollback, roll_back_model
 from include.lifecycle.rollout.rollback_notes import UNDER_WAY, under_way, unfinished
+from include.lifecycle.rollout.traffic import Baseline, Mirror
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates, ledger, rollouts
 from tests.unit.lifecycle.rollout.conftest import Killed
@@ -95,8 +99,11 @@ def test_a_plan_says_what_would_happen_and_stops(rt, world, spec, open_rollout):
     world.aliases.pop("previous")
     with transaction(rt.engine) as connection:
         connection.execute(update(rollouts).values(state="aborted"))
+    found = plan_rollback(spec, rt, hands=world.hands())
+    assert (found.rollout, found.leave, found.enter, found.stops) == (None, 8, 7, ""), "its share was left over"
+    back(rt, world, spec)
     assert "has no previous version" in in_words(plan_rollback(spec, rt, hands=world.hands()))[-1]
-    assert rt.ledger.read("churn", kind="rollback") == []
+    assert {row["run_id"] for row in rt.ledger.read("churn", kind="rollback")} == {"back-1"}
 
 
 def test_a_version_whose_files_are_nowhere_leaves_the_traffic(rt, world, spec):
@@ -245,3 +252,115 @@ def test_an_old_intention_keeps_nobody_waiting(rt, world, spec):
         row = old | {"model": "fares", "idempotency_key": "rollback:fares:x", "wall_at": at - UNDER_WAY}
         connection.execute(ledger.insert().values(json.loads(json.dumps(row, default=str))))
         assert under_way(connection, "fares") == ""
+
+
+def test_an_alert_that_the_driver_was_faster_than_leaves_the_champion(rt, world, spec, open_rollout, gateway_log, monkeypatch):
+    """Between the first look and the lock, the driver took the canary back."""
+    rollout = open_rollout(**QUICK)
+    drive_once(rt, rollout, "driver", hands=world.hands())
+    stop = rollback._rollout_to_stop
+
+    def driver_first(*given):
+        gateway_log(8, 500, failed=400)
+        drive_once(rt, rollout, "driver", hands=world.hands())
+        return stop(*given)
+
+    monkeypatch.setattr(rollback, "_rollout_to_stop", driver_first)
+    for run_id, occasion in [("alert-1", Occasion(leaving=8)), ("alert-2", Occasion(unless_back=True))]:
+        with pytest.raises(GateFailedError, match="nothing was changed"):
+            back(rt, world, spec, run_id, occasion=occasion)
+    assert (world.weights, world.aliases["champion"]) == ({7: 100}, 7)
+    with transaction(rt.engine) as connection:
+        assert under_way(connection, "churn") == ""
+
+
+def test_an_alert_without_a_version_takes_a_champion_that_did_not_just_get_its_traffic_back(rt, world, spec, open_rollout):
+    rollout = open_rollout(**QUICK)  # it only waits: its end is no way back
+    assert back(rt, world, spec, occasion=Occasion(unless_back=True)).state == "rolled_back"
+    assert (world.weights, world.aliases["champion"]) == ({6: 100}, 6)
+    assert back(rt, world, spec, occasion=Occasion(unless_back=True)).reason.endswith("now 6"), "the same run again"
+    assert rt.ledger.read("churn", kind="rollback")[-1]["evidence"]["rollout"] == rollout
+    world.aliases["previous"] = 5
+    with pytest.raises(GateFailedError, match=r"the traffic went back at .* \(roll back to 6\); nothing was changed"):
+        back(rt, world, spec, "back-2", occasion=Occasion(unless_back=True))
+
+
+def test_an_alert_about_a_version_that_only_waits_ends_its_rollout_alone(rt, world, spec, open_rollout):
+    open_rollout(**QUICK)
+    assert back(rt, world, spec, occasion=Occasion(leaving=8)).state == "aborted"
+    assert (world.weights, world.aliases["champion"]) == ({7: 100}, 7)
+
+
+@pytest.fixture
+def left_over(rt, world, desired):
+    """A rollout of an earlier release was held, and so closed, while version 8 had a share; its plan says two servers."""
+
+    def make(open_rollout, **beside):
+        open_rollout(**QUICK, replicas=2)
+        with transaction(rt.engine) as connection:
+            connection.execute(update(rollouts).values(state="held", lease_until=None))
+        row = desired()
+        world.running[8] = (18308,)
+        servers = row.servers | {8: row.servers[7].model_copy(update={"ports": (18308,)})}
+        wanted = {"weights": {7: 90, 8: 10}, "servers": servers} | beside
+        world.apply(row.model_copy(update=wanted))
+        world.log.clear()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "asked", [{}, {"to_version": 7}, {"occasion": Occasion(leaving=8)}, {"occasion": Occasion(unless_back=True)}]
+)
+@pytest.mark.parametrize("beside", [{}, {"weights": {7: 100, 8: 0}, "mirror": Mirror(version=8, percent=50)}])
+def test_a_share_that_no_rollout_answers_for_is_what_a_rollback_stops(rt, world, spec, open_rollout, left_over, asked, beside):
+    left_over(open_rollout, **beside)
+    found = plan_rollback(spec, rt, to_version=asked.get("to_version"), hands=world.hands())
+    assert (found.leave, found.enter, found.stops) == (8, 7, "")
+    outcome = back(rt, world, spec, **asked)
+    assert (outcome.state, outcome.version) == ("rolled_back", 8)
+    assert outcome.reason.endswith("now 7")
+    assert (world.weights, world.row.mirror, world.aliases) == ({7: 100}, None, {"champion": 7, "previous": 6})
+    assert world.running == {7: (18307, 19307)}
+    assert [row["phase"] for row in rt.ledger.read("churn", kind="rollback")] == ["done", "intended"]
+    back(rt, world, spec, **asked)
+    assert world.weights == {7: 100}, "the same run again goes back no further"
+
+
+def test_a_baseline_that_is_left_is_stopped_too(rt, world, spec, desired):
+    world.baselines[7] = (28307,)
+    row = desired()
+    spare = Baseline(percent=10, server=row.servers[7].model_copy(update={"ports": (28307,)}))
+    world.apply(row.model_copy(update={"baseline": spare}))
+    back(rt, world, spec)
+    assert (world.baselines, desired().baseline, world.weights, world.aliases["champion"]) == ({}, None, {7: 100}, 7)
+    back(rt, world, spec, "back-2")
+    assert world.weights == {6: 100}
+
+
+def test_a_complaint_about_the_champion_leaves_it_although_a_share_is_left(rt, world, spec, open_rollout, left_over):
+    left_over(open_rollout)
+    assert back(rt, world, spec, occasion=Occasion(leaving=7)).reason.endswith("now 6")
+    assert (world.weights, world.aliases["champion"]) == ({6: 100}, 6)
+
+
+@pytest.mark.parametrize("boundary", range(1, 14))
+def test_the_end_of_a_share_that_was_left_is_finished_after_a_kill(rt, world, spec, open_rollout, left_over, boundary):
+    left_over(open_rollout)
+    world.kill_at = world.boundaries + boundary
+    with suppress(Killed):
+        back(rt, world, spec)
+    world.kill_at = None
+    back(rt, world, spec)
+    assert (world.weights, world.aliases, set(world.running)) == ({7: 100}, {"champion": 7, "previous": 6}, {7})
+    with transaction(rt.engine) as connection:
+        assert unfinished(connection, "churn") is None
+
+
+def test_the_kill_switch_ends_a_share_that_was_left(rt, world, open_rollout, left_over):
+    left_over(open_rollout)
+    assert rolling_out(rt) == ["churn"]
+    (said,) = return_all_traffic(rt, ["churn"], reason="wrong prices", by="ada", hands=world.hands())
+    assert said == "churn: the share of version 8 is ended; frozen by ada: wrong prices"
+    assert (world.weights, world.aliases["champion"], rolling_out(rt)) == ({7: 100}, 7, [])
+    assert return_all_traffic(rt, ["churn"], reason="wrong prices", by="ada", hands=world.hands()) == []
