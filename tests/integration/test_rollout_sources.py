@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -127,11 +126,9 @@ def test_a_server_that_is_down_is_inconclusive_and_forgets_the_last_value(promet
     one, gone = metric('revenue_euros{version="8"}'), PrometheusSource(f"http://127.0.0.1:{free_port()}")
     seen, verdict = read(prometheus, one)
     assert verdict.passed
-    began = time.monotonic()
     seen, verdict = read(gone, one, seen, 1100.0)
     assert (verdict.outcome, seen.metrics["revenue"].value) == (Outcome.INCONCLUSIVE, None)
     assert "did not answer" in verdict.reason
-    assert time.monotonic() - began < 3
 
 
 def test_a_source_that_is_down_never_stops_the_look():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -48,12 +49,16 @@ def refused(folder: Path, digest: str, log_dir: Path, port: int = 0, *options: s
 
 
 def test_it_starts_fast_and_small(onnx: tuple[Path, str], tmp_path: Path) -> None:
-    started = time.monotonic()
+    began = time.monotonic()
     with running_server(*onnx, tmp_path / "log") as server:
-        assert time.monotonic() - started < 3
+        took = time.monotonic() - began
+        assert 0.1 < server.metric("model_startup_seconds") <= took
+        used = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
         status = Path(f"/proc/{server.process.pid}/status").read_text()
         maps = Path(f"/proc/{server.process.pid}/maps").read_text()
     resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+    # the processor's time, which a busy machine does not lengthen; the time by the clock is a benchmark's
+    assert sum(map(int, used)) / os.sysconf("SC_CLK_TCK") < 3
     assert resident < 150_000, "kB: pandas or scikit-learn crept onto the ONNX path"
     assert "sklearn" not in maps
     assert "pandas" not in maps

