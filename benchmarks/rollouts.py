@@ -27,11 +27,11 @@ from include.lifecycle.rollout.driver import drive_once
 from include.lifecycle.runtime import Runtime, build_runtime
 from include.settings import load_settings
 
-SIZES = {"switches": 50, "kills": 5, "breaches": 3, "share": 10}
-TINY = {"switches": 4, "kills": 1, "breaches": 1, "share": 50}
+SIZES = {"switches": 50, "kills": 5, "breaches": 3}
+TINY = {"switches": 4, "kills": 1, "breaches": 1}
 WAYS: dict[str, dict[str, Any]] = {"5xx": {"fail": 1}, "refused": {"refuse": True}, "hanging": {"hang": True}}
 OUTAGE, TO_TRAFFIC, FOUND = 2.0, 100.0, 3.0  # seconds, milliseconds, seconds
-REQUESTS_PER_SECOND = 20
+REQUESTS_PER_SECOND, SHARE = 20, 10  # of all clients; percent of them that the canary gets
 _CLIENTS = 40  # one that waits for a hanging server asks for nothing meanwhile: the others keep the load up
 
 
@@ -98,7 +98,7 @@ def _breaches(bench: Bench, rt: Runtime, stack: GatewayStack) -> list[Claim]:
     lab, found = RolloutLab(rt, stack, real=False), list[Breach]()
     for _ in range(bench.sizes["breaches"]):
         for way, behaviour in WAYS.items():
-            found.append(breach(lab, way, behaviour, bench.sizes["share"]))
+            found.append(breach(lab, way, behaviour))
             bench.say(f"{way}: " + ", ".join(f"{name} {value:.3g}" for name, value in found[-1].told().items()))
     told = [one.told() for one in found]
     by_way = {way: [one.told() for one in found if one.way == way] for way in WAYS}
@@ -112,11 +112,11 @@ def _breaches(bench: Bench, rt: Runtime, stack: GatewayStack) -> list[Claim]:
     ]
 
 
-def breach(lab: RolloutLab, way: str, behaviour: dict[str, Any], share: int) -> Breach:
-    """A healthy canary with `share` percent of 20 requests a second breaks; its rollout is looked at once a second, as usual."""
+def breach(lab: RolloutLab, way: str, behaviour: dict[str, Any]) -> Breach:
+    """A healthy canary with a tenth of 20 requests a second breaks; its rollout is looked at once a second, as usual."""
     with cleared(lab):
         lab.begin()
-        opened = lab.open(2, [stage(share, at_least="10m")])
+        opened = lab.open(2, [stage(SHARE, at_least="10m")])
         lab.drive(opened, until=0)
         with lab.clients(count=_CLIENTS, pause=_CLIENTS / REQUESTS_PER_SECOND), _watching(lab) as weights:
             for _ in range(5):
