@@ -16,10 +16,14 @@ from include.lifecycle.monitoring.compaction import compact_predictions
 from include.lifecycle.monitoring.log_folder import LogFolder
 from include.lifecycle.monitoring.predictions import open_log
 from include.lifecycle.monitoring.windows import Window
+from include.lifecycle.rollout.sources.base import Look
+from include.lifecycle.rollout.sources.prediction_log import PredictionLogSource
+from include.lifecycle.rollout.states import Cursor, Measurement, State, Status
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.spec import ModelSpec
 from include.serving.log_manifest import load_manifest
 from tests.integration.s3_server import BUCKET, S3Server, s3_server
+from tests.unit.lifecycle.rollout.test_metric_checks import limited
 from tests.unit.serving.test_log_schema import START, line, segment
 
 pytestmark = pytest.mark.integration
@@ -67,6 +71,19 @@ def test_shipped_files_are_read_from_there(rt: Runtime, spec: ModelSpec, s3: S3S
     assert {f"{base}/parquet/{name}" for name in names} | {f"{base}/manifest.json"} <= set(s3.objects())
     compact_predictions(rt, spec, now=NOW)
     assert list((folder / "parquet").glob("*.parquet")) == []
+
+
+def test_a_rollout_counts_decisions_that_were_shipped_meanwhile(rt: Runtime, spec: ModelSpec) -> None:
+    folder, began = rt.storage.predictions(spec.name), START.timestamp()
+    both = [line(n, model_version=v, assigned_version=v, request_id=f"r{n}-{v}", prediction=0.9) for n in (1, 2) for v in (7, 8)]
+    segment(folder, "8-1-1.jsonl", *both)
+    for _ in range(2):  # the second takes the local copies away
+        compact_predictions(rt, spec, now=NOW)
+    assert list((folder / "parquet").glob("*.parquet")) == []
+    plan = limited(model=spec.name)
+    status = Status(state=State.RUNNING, weights={8: 10, 7: 90}, cursor=Cursor(since=began))
+    found = PredictionLogSource().read(Look(rt, plan, status, Measurement(), Measurement(), began + 300))["actions"]
+    assert (found.rows, found.positive, found.champion_rows) == (2, 2, 2)
 
 
 def test_what_is_too_old_leaves_the_bucket(rt: Runtime, spec: ModelSpec, s3: S3Server) -> None:

@@ -60,19 +60,21 @@ def _read(path: Path, position: Position, limit: int) -> tuple[list[bytes], Posi
 
 @dataclass(frozen=True)
 class Request:
-    """One answered request: when it arrived (epoch seconds), the version and arm that it was assigned to, how long it took,
-    whether the arm failed, and whether another server had to answer (`rescued`).
+    """One request: when it arrived (epoch seconds), the version and arm that it was assigned to, how long it was under way (None:
+    the line does not tell), whether the arm failed, and whether another server had to answer (`rescued`).
 
     An arm failed when the client got 5xx, when another attempt was needed, or when another version's server answered: the arm
-    that a request was assigned to owns what happened to it (intention to treat).
+    that a request was assigned to owns what happened to it (intention to treat). A client that left before it had the whole
+    answer is not `answered`: its request is no success, and after `patience_us` a failure (measurements.py).
     """
 
     at: float
     assigned: int
-    duration_us: int
+    duration_us: int | None
     failed: bool
     arm: str = LIVE
     rescued: bool = False
+    answered: bool = True
 
 
 def parse(line: bytes, model: str, ports: dict[int, tuple[int, ...]]) -> Request | None:
@@ -92,5 +94,11 @@ def parse(line: bytes, model: str, ports: dict[int, tuple[int, ...]]) -> Request
     mine = port.isdigit() and assigned in ports and int(port) in ports[assigned]
     elsewhere = mine if arm == BASELINE else port.isdigit() and assigned in ports and not mine
     failed = code >= 500 or int(raw.get("attempts") or 0) > 1 or elsewhere
-    duration = str(raw.get("us") or "")
-    return Request(float(raw["ts"]), assigned, int(duration) if duration.isdigit() else 0, failed, arm, elsewhere)
+    answered = code > 0 and "DC" not in str(raw.get("flags") or "").split(",")  # downstream connection termination
+    return Request(float(raw["ts"]), assigned, _duration_us(raw), failed, arm, elsewhere, answered)
+
+
+def _duration_us(raw: dict[str, Any]) -> int | None:
+    """Microseconds from the request's first byte to the answer's last; of a client that left, whole milliseconds until then."""
+    exact, whole = str(raw.get("us") or ""), str(raw.get("ms") if raw.get("ms") is not None else "")
+    return int(exact) if exact.isdigit() else 1000 * int(whole) if whole.isdigit() else None

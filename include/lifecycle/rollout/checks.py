@@ -10,7 +10,7 @@ import math
 
 from include.lifecycle.rollout.experiment import check_experiment
 from include.lifecycle.rollout.harm import known_share
-from include.lifecycle.rollout.judging import MISS_RATE, judge_share, unplanned_split, with_harm
+from include.lifecycle.rollout.judging import MISS_RATE, judge_errors, judge_share, unplanned_split, with_harm
 from include.lifecycle.rollout.metric_checks import metric_checks
 from include.lifecycle.rollout.server_check import server_checks
 from include.lifecycle.rollout.shadow import check_agreement
@@ -23,19 +23,21 @@ SLOW_SHARE = 0.05
 
 
 def check_error_rate(plan: Plan, seen: Measurement, stage: Stage | None = None) -> Verdict:
-    """Share of the challenger's requests that failed, needed another attempt, or were answered by another version.
+    """Share of the challenger's requests that failed, got no answer in time, needed another attempt, or another version's answer.
 
     Fails above the hard limit, and when the safe test shows that the challenger fails more often than the arm beside it, by more
     than `limits.error_floor`.
     """
     test, limits = seen.error_test, plan.limits
-    hard = judge_share("error_rate", seen.errors, seen.requests, limits.error_rate, plan.alpha)
+    hard = judge_errors(plan, seen)
     unplanned = unplanned_split(test, known_share(stage))
     harm = ""
     if not unplanned and test.rejects(plan.alpha) and test.difference > limits.error_floor:
         (hits, total), (other_hits, other_total) = test.champion, test.challenger
-        harm = f"{other_hits:.0f} of {other_total:.0f} requests failed, beside {hits:.0f} of {total:.0f} in the same seconds"
-    more = {"difference": test.difference, "error_floor": limits.error_floor} | ({"unplanned": unplanned} if unplanned else {})
+        ours, theirs = f"{other_hits:.0f} of {other_total:.0f}", f"{hits:.0f} of {total:.0f}"
+        harm = f"{ours} requests failed or got no answer, beside {theirs} in the same seconds"
+    more = {"difference": test.difference, "error_floor": limits.error_floor, "left": seen.left}
+    more |= {"unplanned": unplanned} if unplanned else {}
     return with_harm(hard, harm, test.log_best, plan.alpha, more)
 
 

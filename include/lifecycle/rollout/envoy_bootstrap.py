@@ -19,6 +19,7 @@ LOG_FIELDS: Json = {
     "code": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
     "us": "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
+    "ms": "%DURATION%",  # `us` is null when the client left before its answer
     "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "path": "%REQ(:PATH)%",
 }

@@ -77,7 +77,8 @@ class Measurement(Plain):
     """What was seen since the present weights came into force. Counts are by assigned arm (intention to treat).
 
     `slow` of `timed` challenger requests were above the latency limit; `limit_us` is the newest limit in microseconds. `rescued`
-    were answered by another version's server; `failed_in_a_row` failed since the last one that did not. The safe tests compare
+    were answered by another version's server; `failed_in_a_row` failed since the last one that did not; of `left` the client
+    went before an answer could be expected: they are neither failures nor successes. The safe tests compare
     with the concurrent baseline where there is one, else with the champion; `latency_best` is the largest logarithm so far of the
     mean e-value of the latency tests, `times` the durations by arm in microseconds. `silent` names sources that did not answer.
     The last four are circumstances: a person's wish, a newer open candidate, why nothing may go forward, what the watchdog did.
@@ -94,6 +95,7 @@ class Measurement(Plain):
     baseline_requests: int = 0
     baseline_errors: int = 0
     rescued: int = 0
+    left: int = 0
     failed_in_a_row: int = 0
     first_at: float | None = None
     last_at: float | None = None

@@ -32,8 +32,11 @@ def known_share(stage: Stage | None) -> float | None:
 
 
 def compare_errors(test: SafeTest, beside: Sequence[Request], challenger: Sequence[Request], share: float | None) -> SafeTest:
-    """The test of failures after these requests; `beside` are the champion's, or the concurrent baseline's."""
-    for block in blocks(beside, challenger, lambda one: one.failed, lambda one: one.failed):
+    """The test of failures after these requests; `beside` are the champion's, or the concurrent baseline's.
+
+    A request without an answer counts as well, however soon its client left: clients leave both arms for reasons of their own.
+    """
+    for block in blocks(beside, challenger, _lost, _lost):
         test = test.after(block[:2], block[2:], share)
     return test
 
@@ -51,6 +54,7 @@ def compare_latency(
     For each quantile t of the champion's `recent` durations, all from before these requests: a champion's request is slow above
     t, a challenger's above t + latency_floor. A challenger that is at most `latency_floor` slower than the champion at every
     quantile has no larger share of slow ones, whatever the load does to both: so this is the 2x2 test again, for any past t.
+    A request whose client left counts by the time that it was under way, in both arms: no answer is quicker than that.
     The mean of the e-values is an e-value (Vovk and Wang 2021, "E-values: calibration, combination and applications").
     """
     floor_us = plan.limits.latency_floor.total_seconds() * 1e6
@@ -85,5 +89,9 @@ def blocks(beside: Sequence[Request], challenger: Sequence[Request], slow: Hit, 
     return [(one[0], one[1], one[2], one[3]) for _, one in sorted(found.items())]
 
 
+def _lost(one: Request) -> bool:
+    return one.failed or not one.answered
+
+
 def _above(mark: float) -> Hit:
-    return lambda one: one.duration_us > mark
+    return lambda one: one.duration_us is not None and one.duration_us > mark

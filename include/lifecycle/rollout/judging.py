@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from include.lifecycle.rollout.states import Measurement, Plan
 from include.lifecycle.statistics.safe_test import SafeTest
 from include.lifecycle.statistics.sequential import proportion_interval
 from include.lifecycle.verdicts import Outcome, Verdict
@@ -25,6 +26,11 @@ def judge_share(check: str, hits: int, total: int, limit: float, alpha: float) -
     evidence = {"hits": hits, "total": total, "lower": lower, "upper": upper, "limit": limit, "alpha": alpha}
     share = f"{hits} of {total} requests" if total else "no requests yet"
     return Verdict(check=check, outcome=outcome, reason=f"{share}; limit {limit:.1%}, lower bound {lower:.2%}", evidence=evidence)
+
+
+def judge_errors(plan: Plan, seen: Measurement) -> Verdict:
+    """The hard limit of failures. Requests that clients left before an answer could be expected are not counted."""
+    return judge_share("error_rate", seen.errors, seen.requests - seen.left, plan.limits.error_rate, plan.alpha)
 
 
 def with_harm(verdict: Verdict, harm: str, log_e: float, alpha: float, more: dict[str, Any]) -> Verdict:

@@ -6,7 +6,7 @@ Cursor and counts are stored together in the rollouts row, so each request is co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,11 +74,13 @@ def _divide(plan: Plan, stage: Stage | None, requests: Sequence[Request]) -> _Ar
 def _add(
     plan: Plan, stage: Stage | None, seen: Measurement, recent: list[int], requests: Sequence[Request]
 ) -> tuple[Measurement, list[int]]:
-    arms, share = _divide(plan, stage, requests), known_share(stage)
-    fresh = [one.duration_us for one in arms.beside]
+    share = known_share(stage)
+    fresh = _durations(_divide(plan, stage, requests).beside)
     window = (recent + fresh)[-max(WINDOW, len(fresh)) :]
     p95 = float(np.percentile(window, 95)) if len(window) >= _FEWEST else None
     limit = None if p95 is None else latency_limit_us(plan, p95)
+    patience = patience_us(plan, seen, limit)
+    arms = _divide(plan, stage, [one if one.answered else _without_answer(one, patience) for one in requests])
     update = _counts(seen, arms) | _hard_latency(seen, arms.challenger, p95, limit)
     if arms.challenger or arms.beside:
         update["error_test"] = compare_errors(seen.error_test, arms.beside, arms.challenger, share)
@@ -87,16 +89,44 @@ def _add(
     return seen.model_copy(update=update), window[-WINDOW:]
 
 
+def patience_us(plan: Plan, seen: Measurement, limit: float | None) -> float:
+    """A request whose client left without an answer failed if it was under way for longer than this, microseconds.
+
+    The latency limit (latency_limit_us) beside the champion's p95; where the champion tells none, as in the bake, beside the
+    challenger's own p95 so far, and before that `limits.latency_floor`. A client that left sooner says nothing of the server.
+    """
+    if limit is not None:
+        return limit
+    own = seen.times.get("challenger", Sketch())
+    p95 = own.quantile(0.95) if own.total >= _FEWEST else None
+    return latency_limit_us(plan, p95 or 0.0)
+
+
+def _without_answer(one: Request, patience: float) -> Request:
+    return replace(one, failed=one.failed or (one.duration_us is not None and one.duration_us > patience))
+
+
+def _tells(one: Request) -> bool:
+    """Whether a request says anything of the server: its client did not leave before an answer could be expected."""
+    return one.answered or one.failed
+
+
+def _durations(requests: Sequence[Request]) -> list[int]:
+    """How long the answers took, microseconds."""
+    return [one.duration_us for one in requests if one.answered and one.duration_us is not None]
+
+
 def _counts(seen: Measurement, arms: _Arms) -> dict[str, Any]:
     together = [*arms.challenger, *arms.champion, *arms.baseline]
     moments = [one.at for one in together]
     in_a_row = seen.failed_in_a_row
     for one in arms.challenger:
-        in_a_row = in_a_row + 1 if one.failed else 0
+        in_a_row = in_a_row + 1 if one.failed else 0 if one.answered else in_a_row
     return {
         "requests": seen.requests + len(arms.challenger),
         "errors": seen.errors + _failed(arms.challenger),
         "rescued": seen.rescued + sum(one.rescued for one in arms.challenger),
+        "left": seen.left + sum(not _tells(one) for one in arms.challenger),
         "failed_in_a_row": in_a_row,
         "champion_requests": seen.champion_requests + len(arms.champion),
         "champion_errors": seen.champion_errors + _failed(arms.champion),
@@ -114,13 +144,13 @@ def _failed(requests: Sequence[Request]) -> int:
 
 def _times(seen: Measurement, arms: dict[str, list[Request]]) -> dict[str, Sketch]:
     return seen.times | {
-        name: seen.times.get(name, Sketch()).plus([one.duration_us for one in found]) for name, found in arms.items() if found
+        name: seen.times.get(name, Sketch()).plus(_durations(found)) for name, found in arms.items() if _durations(found)
     }
 
 
 def _hard_latency(seen: Measurement, challenger: list[Request], p95: float | None, limit: float | None) -> dict[str, Any]:
     if limit is None:
         return {}
-    slow = sum(one.duration_us > limit for one in challenger)
-    counts = {"timed": seen.timed + len(challenger), "slow": seen.slow + slow}
+    timed = [one.duration_us for one in challenger if one.duration_us is not None and _tells(one)]
+    counts = {"timed": seen.timed + len(timed), "slow": seen.slow + sum(one > limit for one in timed)}
     return counts | {"limit_us": limit, "champion_p95_us": p95}

@@ -92,8 +92,9 @@ def busiest_rate(bins: NDArray[np.int64], stretch: timedelta, seen: float) -> fl
 
 
 def _champion(sample: list[Request]) -> dict[str, Any]:
-    counts: dict[str, Any] = {"champion_requests": len(sample), "champion_errors": sum(one.failed for one in sample)}
-    return counts | {"latencies_us": sorted(one.duration_us for one in sample if not one.failed)}
+    errors = sum(one.failed or not one.answered for one in sample)
+    good = [one.duration_us for one in sample if one.answered and not one.failed and one.duration_us is not None]
+    return {"champion_requests": len(sample), "champion_errors": errors, "latencies_us": sorted(good)}
 
 
 def _lines(log: Path, model: str, since: float) -> Iterator[tuple[float, bytes]]:

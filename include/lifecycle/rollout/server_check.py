@@ -32,8 +32,8 @@ def check_servers(plan: Plan, seen: Measurement) -> Verdict:
       requests before them and p = (champion's errors + 1) / (its requests + 50). A version that fails like the champion comes
       there with probability at most alpha in the whole stage: starting at request j has weight 1 / (j (j + 1)), Ville (1939).
     - Unanswered: its newest request failed, and so did every probe of its servers, at least three, while the champion answers.
-    - Silent: two of its requests or more wait, one of them for longer than `limits.dead_after` and three times the champion's
-      p99, none was answered in that time, and the champion answered five.
+    - Silent: for longer than `limits.dead_after` and three times the champion's p99 requests waited at each look and none was
+      answered (a client that gave up is no answer), two or more wait now, and the champion answered five meanwhile.
     - Sick: for `limits.dead_after` the gateway holds none of its servers for healthy (active check, or ejected), but one of the
       champion's.
 
@@ -49,7 +49,7 @@ def check_servers(plan: Plan, seen: Measurement) -> Verdict:
         why = seen.silent.get("gateway", "the gateway was not asked yet")
         return Verdict(check="servers", outcome=Outcome.INCONCLUSIVE, reason=why, evidence=evidence)
     pool = gateway.challenger
-    told = f"{pool.healthy} of {pool.hosts} healthy, {pool.ended} requests ended, {pool.waiting} wait"
+    told = f"{pool.healthy} of {pool.hosts} healthy, {pool.answered} requests answered, {pool.waiting} wait"
     return Verdict(check="servers", outcome=Outcome.PASS, reason=told, evidence=evidence)
 
 
@@ -82,7 +82,7 @@ def _silent(plan: Plan, seen: Measurement) -> str:
     gateway = seen.gateway
     if gateway is None or gateway.challenger.waiting < FEWEST_WAITING:
         return ""
-    answers = (gateway.champion.ended if gateway.champion else 0) - gateway.champion_then
+    answers = (gateway.champion.answered if gateway.champion else 0) - gateway.champion_then
     quiet = gateway.at - gateway.quiet_since
     usual = (seen.times.get("champion", Sketch()).quantile(0.99) or 0.0) / 1e6
     if quiet < max(plan.limits.dead_after.total_seconds(), _TIMES_P99 * usual) or answers < _CHAMPION_ANSWERS:

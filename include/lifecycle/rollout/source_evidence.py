@@ -15,7 +15,8 @@ class _Plain(BaseModel):
 class PoolEvidence(_Plain):
     """One pool of servers as the gateway sees it. Counts are since the stage began, whatever resets the gateway's counters had.
 
-    `waiting` requests are under way now, `ended` came to an end, of which a shadow's `failed` are known; `buckets` are the
+    `waiting` requests are under way now, `ended` came to an end, `answered` of them by the server itself, not because the client
+    or the gateway gave up; of a shadow's the `failed` are known; `buckets` are the
     cumulative counts of answers by upper bound in milliseconds; `last` and `last_buckets` hold the counters as they were read.
     """
 
@@ -23,6 +24,7 @@ class PoolEvidence(_Plain):
     healthy: int = 0
     waiting: int = 0
     ended: int = 0
+    answered: int = 0
     failed: int = 0
     connect_failures: int = 0
     ejections: int = 0
@@ -32,8 +34,8 @@ class PoolEvidence(_Plain):
 
 
 class GatewayEvidence(_Plain):
-    """Both arms' pools, epoch seconds. A request that waits now has waited since `quiet_since` at least, for none ended and some
-    waited at each look from then on; `champion_then` is what the champion had ended by then; no challenger server has been
+    """Both arms' pools, epoch seconds. None was answered since `quiet_since`, though some waited at each look from then on: who
+    gives up makes room for the next. `champion_then` is what the champion had answered by then; no challenger server has been
     healthy since `sick_since`."""
 
     at: float

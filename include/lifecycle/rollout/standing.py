@@ -67,7 +67,8 @@ def _seen(status: Status) -> list[str]:
     seen = status.measurement
     if status.state is State.PLANNED:
         return []
-    lines = [f"challenger: {seen.requests} requests, {seen.errors} failed, {seen.slow} of {seen.timed} slow"]
+    failed = f"{seen.errors} failed" + (f", {seen.left} left by their clients at once" if seen.left else "")
+    lines = [f"challenger: {seen.requests} requests, {failed}, {seen.slow} of {seen.timed} slow"]
     return [*lines, f"champion: {seen.champion_requests} requests, {seen.champion_errors} failed"]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from include.lifecycle.rollout.checks import SLOW_SHARE, judge_share
+from include.lifecycle.rollout.judging import judge_errors
 from include.lifecycle.rollout.measurements import measure, start_of_step
 from include.lifecycle.rollout.server_check import check_servers
 from include.lifecycle.rollout.states import Plan, Status
@@ -68,6 +69,5 @@ class Watch:
         if self.share <= 0:
             return []
         seen = self.status.measurement
-        errors = judge_share("error_rate", seen.errors, seen.requests, plan.limits.error_rate, plan.alpha)
         slow = judge_share("latency", seen.slow, seen.timed, SLOW_SHARE, plan.alpha)
-        return [errors, check_servers(plan, seen), *([slow] if self.share < 100 else [])]
+        return [judge_errors(plan, seen), check_servers(plan, seen), *([slow] if self.share < 100 else [])]

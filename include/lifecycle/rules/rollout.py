@@ -1,4 +1,4 @@
-"""Rules on a shadow and on an A/B test: what they compare must exist for the model's task, and their queries must be there."""
+"""Rules on a shadow, an A/B test and metrics: what they compare, their queries and a stage that waits must be there."""
 
 from __future__ import annotations
 
@@ -38,4 +38,21 @@ def _query_is_there(view: View) -> Found:
         yield path, "it is asked through the database of data.connection, and data.query is not given"
 
 
-RULES: tuple[Rule, ...] = (_shadow_of_a_regression_has_a_tolerance, _metric_exists, _query_is_there)
+def _required_metrics_have_a_stage(view: View) -> Found:
+    strategy, mirror = view.get("rollout.strategy"), view.get("rollout.blue_green.mirror")
+    if strategy != "direct" and (strategy, mirror) != ("blue_green", 0):
+        return
+    metrics = view.get("rollout.metrics")
+    for number, one in enumerate(metrics if isinstance(metrics, list) else []):
+        if isinstance(one, dict) and one.get("required") is True:
+            without = "'direct'" if strategy == "direct" else "'blue_green' with rollout.blue_green.mirror 0"
+            told = f"got true, but {without} has no stage that could wait for it; remove it (a broken limit still sends back)"
+            yield ("rollout", "metrics", number, "required"), told
+
+
+RULES: tuple[Rule, ...] = (
+    _shadow_of_a_regression_has_a_tolerance,
+    _metric_exists,
+    _query_is_there,
+    _required_metrics_have_a_stage,
+)

@@ -25,7 +25,10 @@ class MetricSection(Section):
         default=3, description="readings in a row that must break the limit for the rollout to go back"
     )
     every: PositiveDuration = Field(default="15s", validate_default=True, description="wall time between two readings")
-    required: bool = Field(default=False, description="whether a stage waits until the number is known and keeps the limit")
+    required: bool = Field(
+        default=False,
+        description="whether each stage (not the bake) waits until the number is known and keeps the limit",
+    )
 
     @field_validator("query")
     @classmethod

@@ -109,6 +109,16 @@ WRONG = [
         "rollout: {strategy: rolling, give_up_after: 20m, rolling: {at_least: 10m}}\nserver: {replicas: 3}",
         "rollout.give_up_after: got 20m, but the stages wait 20m at least, so every rollout would be given up",
     ),
+    (
+        "rollout: {strategy: direct, metrics: [{name: aa, query: x, limit: 1}, {name: bb, query: x, limit: 1, required: true}]}",
+        "rollout.metrics[1].required: got true, but 'direct' has no stage that could wait for it; "
+        "remove it (a broken limit still sends back)",
+    ),
+    (
+        "rollout: {strategy: blue_green, blue_green: {mirror: 0}, metrics: [{name: bb, query: x, limit: 1, required: true}]}",
+        "rollout.metrics[0].required: got true, but 'blue_green' with rollout.blue_green.mirror 0 has no stage that could wait "
+        "for it; remove it (a broken limit still sends back)",
+    ),
     ("rollout: {limits: {error_rate: 10}}", "rollout.limits.error_rate: got 10; allowed: at most 1"),
     (
         "rollout: {strategy: bluegreen}",

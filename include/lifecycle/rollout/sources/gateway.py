@@ -22,6 +22,7 @@ _COUNTERS = {
     "completed": "upstream_rq_completed",
     "5xx": "upstream_rq_5xx",
     "never_sent": "upstream_rq_pending_failure_eject",
+    "given_up": "upstream_cx_destroy_local_with_active_rq",  # HTTP/1: one connection is one request
     "connect_failures": "upstream_cx_connect_fail",
     "ejections": "outlier_detection.ejections_enforced_total",
 }
@@ -75,7 +76,7 @@ class GatewaySource:
 def grown(before: PoolEvidence | None, now: Mapping[str, int], buckets: Mapping[float, int]) -> PoolEvidence:
     """The pool's counts after another reading. A counter that fell was reset (its cluster was defined anew): it counts from 0."""
     last = now if before is None else before.last
-    more = {name: now.get(name, 0) - (last.get(name, 0) if now.get(name, 0) >= last.get(name, 0) else 0) for name in _COUNTERS}
+    more = {name: _growth(last.get(name, now.get(name, 0)), now.get(name, 0)) for name in _COUNTERS}
     past = PoolEvidence() if before is None else before
     was_waiting = past.waiting if before is not None else now.get("waiting", 0)
     ended = max(more["total"] + more["never_sent"] + was_waiting - now.get("waiting", 0), 0)
@@ -84,6 +85,7 @@ def grown(before: PoolEvidence | None, now: Mapping[str, int], buckets: Mapping[
         healthy=now.get("healthy", 0),
         waiting=now.get("waiting", 0),
         ended=past.ended + ended,
+        answered=past.answered + max(ended - more["never_sent"] - more["given_up"], 0),
         failed=past.failed + max(ended - more["completed"] + more["5xx"], 0),
         connect_failures=past.connect_failures + more["connect_failures"],
         ejections=past.ejections + more["ejections"],
@@ -91,6 +93,10 @@ def grown(before: PoolEvidence | None, now: Mapping[str, int], buckets: Mapping[
         last=dict(now),
         last_buckets=dict(buckets),
     )
+
+
+def _growth(last: int, now: int) -> int:
+    return now - last if now >= last else now
 
 
 def _more_buckets(past: PoolEvidence, now: Mapping[float, int], *, first: bool) -> dict[float, int]:
@@ -105,13 +111,13 @@ def evidence(
     before: GatewayEvidence | None, challenger: PoolEvidence, champion: PoolEvidence | None, now: float
 ) -> GatewayEvidence:
     """Both pools, and since when the challenger is quiet or sick."""
-    quiet = before is not None and challenger.ended == before.challenger.ended and before.challenger.waiting > 0
+    quiet = before is not None and challenger.answered == before.challenger.answered and before.challenger.waiting > 0
     sick = challenger.hosts > 0 and challenger.healthy == 0
     sick_since = before.sick_since if before is not None and before.sick_since is not None else now
     return GatewayEvidence(
         at=now,
         quiet_since=before.quiet_since if before is not None and quiet else now,
-        champion_then=before.champion_then if before is not None and quiet else champion.ended if champion else 0,
+        champion_then=before.champion_then if before is not None and quiet else champion.answered if champion else 0,
         sick_since=sick_since if sick else None,
         challenger=challenger,
         champion=champion,

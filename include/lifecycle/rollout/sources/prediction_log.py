@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.errors import SourceUnavailableError
+from include.lifecycle.monitoring.log_folder import remote_of
 from include.lifecycle.rollout.source_evidence import ActionEvidence
 from include.lifecycle.rollout.sources.base import Look
 from include.serving.log_schema import BASELINE, LIVE, logged_relation
@@ -40,7 +41,8 @@ class PredictionLogSource:
         """`actions`: rows and positive decisions of both versions since the stage began, by assigned version.
 
         Positive is: a probability from `objective.threshold` on, a class other than the first, a value from the champion's first
-        median on. Raises SourceUnavailableError when the log's files kept vanishing.
+        median on. Files that were shipped meanwhile are read from S3. Raises SourceUnavailableError when the log's files kept
+        vanishing, or S3 did not answer; the next reading begins where the last good one ended.
         """
         before, plan = look.before.actions, look.plan
         since = before.at - _SETTLED if before else look.status.cursor.since
@@ -54,8 +56,9 @@ class PredictionLogSource:
         with duckdb.connect(":memory:", config={"threads": "1"}) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             try:
-                logged_relation(connection, folder, datetime.fromtimestamp(since, UTC)).create("log")
-            except (duckdb.IOException, OSError, ValueError) as problem:
+                began = datetime.fromtimestamp(since, UTC)
+                logged_relation(connection, folder, began, remote=remote_of(look.rt.settings)).create("log")
+            except (duckdb.Error, OSError, ValueError) as problem:
                 raise SourceUnavailableError(f"prediction log {folder} of {plan.model}: {problem}") from problem
             return self._counted(connection, look, before)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
@@ -17,6 +18,7 @@ from include.lifecycle.rollout.sources.base import Look
 from include.lifecycle.sections.rollout_metrics import MetricSection
 
 _TIMEOUT = 2.0  # seconds; a look waits no longer for each query
+_TOLD = 200  # characters of an answer that nobody expected
 
 
 @dataclass(frozen=True)
@@ -47,40 +49,43 @@ class PrometheusSource:
         return MetricEvidence(at=look.now, value=value, readings=readings + 1, broken=in_a_row)
 
     def query(self, text: str) -> float | None:
-        """The number that a PromQL expression gives now; None when it gives none (no series, NaN).
+        """The number that a PromQL expression gives now; None when it gives none (no series, NaN, infinite).
 
-        Raises SourceUnavailableError when Prometheus does not answer, SourceQueryError when it refuses the query or it gives
-        more than one series.
+        Raises SourceUnavailableError when Prometheus does not answer, or answers what is none of its query API's answers;
+        SourceQueryError when it refuses the query or it gives more than one series.
         """
         answer = self._ask(f"{self.url}/api/v1/query?{urlencode({'query': text, 'timeout': f'{_TIMEOUT:g}s'})}", text)
-        kind, result = answer["data"]["resultType"], answer["data"]["result"]
-        if kind == "scalar":
-            return _number(result)
-        if kind != "vector" or len(result) > 1:
+        try:
+            kind, result = answer["data"]["resultType"], answer["data"]["result"]
+            if kind == "scalar":
+                return _number(result)
+            if kind == "vector" and len(result) <= 1:
+                return _number(result[0]["value"]) if result else None
             got = f"{len(result)} series" if kind == "vector" else kind
-            raise SourceQueryError(f"query {text!r} gives {got}; one number is wanted")
-        return _number(result[0]["value"]) if result else None
+        except (LookupError, TypeError, ValueError) as problem:
+            told = f"answered {json.dumps(answer)[:_TOLD]}, which is no answer of its query API"
+            raise SourceUnavailableError(f"Prometheus at {self.url} {told}") from problem
+        raise SourceQueryError(f"query {text!r} gives {got}; one number is wanted")
 
-    def _ask(self, address: str, text: str) -> dict[str, Any]:
+    def _ask(self, address: str, text: str) -> Any:
         try:
             with urlopen(address, timeout=_TIMEOUT) as response:  # noqa: S310 - the address stands in the settings
-                found: dict[str, Any] = json.loads(response.read())
-                return found
+                return json.loads(response.read())
         except HTTPError as problem:
             if problem.code >= 500:  # it starts, or the query took too long
                 raise SourceUnavailableError(f"Prometheus at {self.url} did not answer: {_told(problem)}") from problem
             raise SourceQueryError(f"query {text!r} was refused by {self.url}: {_told(problem)}") from problem
-        except (URLError, OSError, ValueError) as problem:
+        except (URLError, OSError, HTTPException, ValueError) as problem:
             raise SourceUnavailableError(f"Prometheus at {self.url} did not answer: {problem}") from problem
 
 
 def _number(sample: Any) -> float | None:
     value = float(sample[1])
-    return None if math.isnan(value) else value
+    return value if math.isfinite(value) else None
 
 
 def _told(problem: HTTPError) -> str:
     try:
         return str(json.loads(problem.read())["error"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return str(problem)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -62,7 +63,7 @@ class ServerProbe:
                 return True
         except HTTPError as problem:
             return problem.code < 500
-        except (URLError, OSError):
+        except (URLError, OSError, HTTPException):
             return False
 
 

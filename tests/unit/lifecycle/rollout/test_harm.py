@@ -25,6 +25,12 @@ def stage(percent=10, **more):
     return Stage.model_validate({"percent": percent, "at_least": "5m", "requests": 500} | more)
 
 
+def left(version, at, ms):
+    """A client of this version that left `ms` milliseconds after it asked."""
+    row = {"ts": f"{at:.6f}", "model": "churn", "assigned": str(version), "host": f"127.0.0.1:{PORTS[version][0]}", "code": 0}
+    return json.dumps(row | {"flags": "DC", "us": None, "ms": round(ms), "attempts": 1}) + "\n"
+
+
 def line(version, at, *, code=200, us=40_000, arm=None, port=None):
     host = f"127.0.0.1:{port or PORTS[version][0]}"
     row = {"ts": f"{at:.6f}", "model": "churn", "assigned": str(version), "host": host, "code": code, "us": round(us), "arm": arm}
@@ -187,3 +193,31 @@ def test_percentiles_and_rate_of_each_arm_are_kept(tmp_path):
     assert seen.times["challenger"].total == seen.requests
     assert (seen.requests + seen.champion_requests) / (seen.last_at - seen.first_at) == pytest.approx(20, rel=0.1)
     assert len(seen.model_dump_json()) < 8_000
+
+
+def impatient(tmp_path, seconds, *, leaves, hangs=False):
+    """20 requests a second, a tenth the canary's; `leaves` of all clients go after 5 ms, for reasons of their own."""
+    traffic, draw = Traffic(tmp_path), np.random.default_rng(7)
+    for second in range(seconds):
+        text = ""
+        for number in range(20):
+            version, at = 8 if draw.random() < 0.1 else 7, 1000.0 + second + number / 20
+            gone = draw.random() < leaves or (hangs and version == 8)
+            text += left(version, at, 5) if gone else line(version, at, us=1000 * draw.lognormal(3.7, 0.5))
+        with traffic.log.open("a") as handle:
+            handle.write(text)
+        seen, cursor = measure(traffic.plan, traffic.status, traffic.log, PORTS)
+        traffic.status = traffic.status.model_copy(update={"measurement": seen, "cursor": cursor})
+    return [one.check for one in stage_checks(traffic.plan, stage(), seen) if one.failed], seen
+
+
+def test_clients_that_leave_both_arms_alike_are_nobodys_harm(tmp_path):
+    failed, seen = impatient(tmp_path, 300, leaves=0.3)
+    assert failed == []
+    assert seen.left > 100
+
+
+def test_clients_that_leave_too_soon_for_any_limit_still_show_a_canary_that_hangs(tmp_path):
+    failed, seen = impatient(tmp_path, 60, leaves=0.1, hangs=True)
+    assert failed == ["error_rate"]
+    assert (seen.errors, seen.timed) == (0, 0), "the comparison of both arms found it, no limit did"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.lifecycle.rollout.access_log import Position, end_of, parse, read_lines
-from include.lifecycle.rollout.checks import latency_limit_us
+from include.lifecycle.rollout.checks import bake_checks, check_error_rate, latency_limit_us, stage_checks
 from include.lifecycle.rollout.measurements import WINDOW, measure, start_of_step
 from include.lifecycle.rollout.states import Measurement, State, Status
 from tests.unit.lifecycle.rollout.test_machine import plan_of
@@ -47,6 +47,65 @@ def test_an_answer_by_the_champion_is_the_canarys_error():
 def test_unavailable_host_is_an_error_without_crashing():
     raw = json.dumps({"ts": "1.5", "model": "churn", "assigned": "8", "host": None, "code": 503, "us": None, "attempts": None})
     assert parse(raw.encode(), "churn", PORTS).failed
+
+
+def left(assigned=8, ms=800, *, code=0, ts=100.0):
+    """A line as Envoy writes it of a client that left before the answer."""
+    host = f"127.0.0.1:{PORTS[assigned][0]}"
+    row = {"ts": f"{ts:.6f}", "model": "churn", "assigned": str(assigned), "host": host, "code": code, "flags": "DC"}
+    return json.dumps(row | {"us": None, "ms": ms, "attempts": 1}) + "\n"
+
+
+def test_a_missing_duration_is_not_zero():
+    assert parse(left(ms=812).encode(), "churn", PORTS).duration_us == 812_000
+    assert parse(left(ms=0).encode(), "churn", PORTS).duration_us == 0
+    assert parse(left(ms=None).encode(), "churn", PORTS).duration_us is None
+    assert parse(line(us=4321).encode(), "churn", PORTS).duration_us == 4321
+
+
+def test_a_client_that_left_has_no_answer_even_if_one_began():
+    assert not parse(left().encode(), "churn", PORTS).answered
+    assert not parse(left(code=200).encode(), "churn", PORTS).answered
+    assert parse(line(8).encode(), "churn", PORTS).answered
+    assert parse(line(8, code=500).encode(), "churn", PORTS).answered
+
+
+def test_requests_without_an_answer_are_failures_and_slow(tmp_path):
+    log = tmp_path / "access.jsonl"
+    status = started(log)
+    log.write_text(line(7, us=5000) * 100 + left() * 60)
+    seen = look(log, status).measurement
+    assert (seen.requests, seen.errors, seen.failed_in_a_row, seen.timed, seen.slow, seen.left) == (60, 60, 60, 60, 60, 0)
+    assert "challenger" not in seen.times
+    failed = [one.check for one in stage_checks(plan_of(), plan_of().stage_at(0), seen) if one.failed]
+    assert failed == ["error_rate", "latency", "servers"]
+
+
+def test_who_leaves_before_an_answer_could_come_says_nothing_of_the_hard_limits(tmp_path):
+    log = tmp_path / "access.jsonl"
+    status = started(log)
+    log.write_text(line(7, us=5000) * 100 + line(8, code=500) * 2 + left(ms=9) * 60)
+    seen = look(log, status).measurement
+    assert (seen.limit_us, seen.requests, seen.errors, seen.left, seen.timed) == (15_000, 62, 2, 60, 2)
+    assert seen.failed_in_a_row == 2, "neither a failure nor an answer"
+    hard = check_error_rate(plan_of(), Measurement(requests=62, errors=2, left=60))
+    assert (hard.evidence["hits"], hard.evidence["total"], hard.passed) == (2, 2, False)
+
+
+def test_in_the_bake_a_request_is_given_the_time_that_the_challengers_own_answers_took(tmp_path):
+    log = tmp_path / "access.jsonl"
+    status = started(log).model_copy(update={"state": State.BAKING})
+    log.write_text(left(ms=9) + left(ms=11))
+    status = look(log, status)
+    assert (status.measurement.errors, status.measurement.left) == (1, 1), "the floor, 10 ms, as long as nothing else is known"
+    with log.open("a") as handle:
+        handle.write(line(8, us=100_000) * 60)
+    status = look(log, status)
+    with log.open("a") as handle:
+        handle.write(left(ms=150) * 5 + left(ms=800) * 200)
+    seen = look(log, status).measurement
+    assert (seen.errors, seen.left) == (201, 6)
+    assert [one.check for one in bake_checks(plan_of(), seen) if one.failed] == ["error_rate", "servers"]
 
 
 def test_what_was_before_the_step_is_never_counted(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from include.lifecycle.loading import load_model
+from include.lifecycle.monitoring.compaction import compact_predictions
 from include.lifecycle.rollout.checks import stage_checks
 from include.lifecycle.rollout.metric_checks import check_action_rate, check_metric
 from include.lifecycle.rollout.source_evidence import ActionEvidence, MetricEvidence, UsageEvidence
@@ -17,9 +18,11 @@ from include.lifecycle.rollout.sources.prediction_log import PredictionLogSource
 from include.lifecycle.rollout.sources.processes import _usage
 from include.lifecycle.rollout.states import Cursor, Measurement, State, Status
 from include.lifecycle.rollout.strategies import stages_of
+from include.lifecycle.runtime import build_runtime
 from include.lifecycle.sections.rollout import RolloutSection
 from include.lifecycle.sections.rollout_metrics import MetricSection
 from include.lifecycle.verdicts import Outcome
+from include.settings import load_settings, settings
 from tests.unit.lifecycle.rollout.test_harm import LIMITS
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
@@ -38,7 +41,7 @@ class Log:
         self.folder, self.lines = folder, 0
         (folder / "segments").mkdir(parents=True)
 
-    def answered(self, version, count, *, at=0.0, positive=0, arm="live"):
+    def answered(self, version, count, *, at=0.0, positive=0, arm="live", segment="8-1-1.jsonl"):
         text = ""
         for number in range(count):
             self.lines += 1
@@ -46,12 +49,12 @@ class Log:
             row = {"request_id": f"r{self.lines}", "row": 0, "model_version": version, "assigned_version": version, "key": None}
             row |= {"logged_at": logged, "event_time": logged, "prediction": 0.9 if number < positive else 0.1}
             text += json.dumps(row | {"latency_ms": 1.0, "arm": arm}) + "\n"
-        with (self.folder / "segments" / "8-1-1.jsonl").open("a") as handle:
+        with (self.folder / "segments" / segment).open("a") as handle:
             handle.write(text)
 
 
 def look(log, plan, before=None, after=60.0):
-    rt = SimpleNamespace(storage=SimpleNamespace(predictions=lambda model: log.folder))
+    rt = SimpleNamespace(storage=SimpleNamespace(predictions=lambda model: log.folder), settings=settings())
     status = Status(state=State.RUNNING, weights={8: 10, 7: 90}, cursor=Cursor(since=START.timestamp()))
     seen = before or Measurement()
     return Look(rt, plan, status, seen, seen, START.timestamp() + after)
@@ -83,6 +86,21 @@ def test_each_row_counts_once_over_all_readings(log):
     log.answered(7, 90, at=40, positive=9)
     second = source.read(look(log, plan, first, after=61))["actions"]
     assert (second.rows, second.positive, second.champion_rows) == (20, 6, 180)
+
+
+def test_compaction_between_two_readings_loses_no_row(tmp_path):
+    rt = build_runtime(load_settings({"MODELOPS_LOCAL": str(tmp_path)}))
+    spec, plan, source = load_model("flight_delay"), limited(), PredictionLogSource()
+    log = Log(rt.storage.predictions(spec.name))
+    log.answered(8, 10, at=1, positive=5)
+    log.answered(7, 90, at=1, positive=9)
+    first = Measurement(**source.read(look(log, plan, after=31)))
+    log.answered(8, 10, at=40, positive=1)
+    log.answered(7, 90, at=40, positive=9)
+    assert compact_predictions(rt, spec, now=START + timedelta(days=1)).rows == 200
+    log.answered(8, 5, at=45, positive=5, segment="8-1-2.jsonl.open")
+    second = source.read(look(log, plan, first, after=61))["actions"]
+    assert (second.rows, second.positive, second.champion_rows) == (25, 11, 180)
 
 
 def test_without_a_limit_the_log_is_not_read(log):

@@ -21,7 +21,7 @@ TIMES = {"champion": Sketch().plus([5_000.0] * 100)}
 
 
 def gateway(at=100.0, quiet=0.0, sick=None, waiting=0, healthy=1, answers=20, champion_healthy=1):
-    champion = PoolEvidence(hosts=1, healthy=champion_healthy, ended=100 + answers)
+    champion = PoolEvidence(hosts=1, healthy=champion_healthy, ended=100 + answers, answered=100 + answers)
     challenger = PoolEvidence(hosts=1, healthy=healthy, waiting=waiting, ended=5)
     return GatewayEvidence(
         at=at, quiet_since=at - quiet, champion_then=100, sick_since=sick, challenger=challenger, champion=champion
@@ -124,7 +124,8 @@ def test_a_stage_fails_by_its_servers_alone():
 
 
 def counters(**values):
-    return {"total": 0, "completed": 0, "5xx": 0, "never_sent": 0, "connect_failures": 0, "ejections": 0, "waiting": 0} | values
+    names = ("total", "completed", "5xx", "never_sent", "given_up", "connect_failures", "ejections", "waiting")
+    return dict.fromkeys(names, 0) | values
 
 
 def test_counters_count_from_the_first_reading_and_through_resets():
@@ -145,10 +146,36 @@ def test_a_shadows_failures_are_what_was_not_answered_well():
 def test_the_quiet_clock_runs_only_while_something_waits():
     pools = [(0, 0), (0, 2), (0, 3), (0, 3), (1, 2), (1, 0), (1, 0)]
     before, quiet = None, []
-    for second, (ended, waiting) in enumerate(pools):
-        before = evidence(before, PoolEvidence(hosts=1, healthy=1, ended=ended, waiting=waiting), WELL, float(second))
+    for second, (answered, waiting) in enumerate(pools):
+        before = evidence(before, PoolEvidence(hosts=1, healthy=1, answered=answered, waiting=waiting), WELL, float(second))
         quiet.append(before.at - before.quiet_since)
     assert quiet == [0, 0, 1, 2, 0, 1, 0]
+
+
+def test_who_gives_up_is_no_answer():
+    """Clients leave a server that hangs before the gateway would, and others come: it stays quiet."""
+    before, pool = None, grown(None, counters(), {})
+    for second, (total, waiting, given_up) in enumerate([(0, 0, 0), (4, 2, 2), (8, 2, 6), (12, 3, 9), (13, 0, 12)]):
+        pool = grown(pool, counters(total=total, waiting=waiting, given_up=given_up), {})
+        before = evidence(before, pool, PoolEvidence(hosts=1, healthy=1, answered=10 * second), float(second))
+    assert (pool.ended, pool.answered) == (13, 1)
+    assert before.quiet_since == 4.0, "the last one was answered"
+    assert evidence(before, pool, WELL, 5.0).quiet_since == 5.0, "nothing waits"
+
+
+def test_a_server_that_clients_give_up_on_is_silent():
+    pool, before, answered = grown(None, counters(), {}), None, []
+    for second in range(4):
+        pool = grown(pool, counters(total=4 * second + 2, waiting=2, given_up=4 * second), {})
+        champion = PoolEvidence(hosts=1, healthy=1, answered=20 * second)
+        before = evidence(before, pool, champion, float(second))
+        answered.append(outcome(gateway=before))
+    assert answered == [Outcome.PASS, Outcome.FAIL, Outcome.FAIL, Outcome.FAIL]
+
+
+def test_a_counter_that_was_not_read_before_counts_from_now():
+    pool = grown(PoolEvidence(ended=5, answered=5, last={"total": 5}), counters(total=6, given_up=900), {})
+    assert (pool.ended, pool.answered) == (6, 6)
 
 
 def test_sickness_counts_from_its_first_look():
