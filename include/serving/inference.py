@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
@@ -42,6 +43,14 @@ class Wire(Protocol):
         ...
 
 
+@dataclass
+class _Turn:
+    """One request's stay: when it was read (perf_counter), and the seconds of its turn in which nothing was computed for it."""
+
+    begun: float
+    idle: float = 0.0
+
+
 class Inference:
     """Answers for one loaded version, one request at a time; `inline_rows` and fewer are computed on the event loop."""
 
@@ -64,22 +73,22 @@ class Inference:
 
     async def answer(self, wire: Wire, scope: Scope, body: bytes) -> Reply:
         """The reply to a whole request body. RequestRefusedError: 503 when too many wait, else what the wire says."""
-        begun = perf_counter()
+        turn = _Turn(perf_counter())
         await self._admission.enter()
         started = perf_counter()
         try:
-            return await self._answer(wire, scope, body, begun)
+            return await self._answer(wire, scope, body, turn)
         finally:
-            self._admission.leave(perf_counter() - started)
+            self._admission.leave(perf_counter() - started - turn.idle)
 
-    async def _answer(self, wire: Wire, scope: Scope, body: bytes, begun: float) -> Reply:
+    async def _answer(self, wire: Wire, scope: Scope, body: bytes, turn: _Turn) -> Reply:
         headers = scope["headers"]
         request = wire.parse(body, headers)
-        found, columns = await self._predict(request)
+        found, columns = await self._predict(request, turn)
         told = identify(headers, request.id)
         unknown = self._schema.unknown_categories(request.columns)
         reply = Reply(200, wire.render(request, found, unknown, told.request_id), told.headers(self._version))
-        milliseconds = (perf_counter() - begun) * 1000
+        milliseconds = (perf_counter() - turn.begun) * 1000
         self._metrics.answered(request.rows, found)
         self._metrics.latency.observe(milliseconds)
         for column, values in unknown.items():
@@ -89,21 +98,27 @@ class Inference:
         self._log.append(Answer(told.request_id, told.assigned, at, taken, columns, found, *given))
         return reply
 
-    async def _predict(self, request: InferenceRequest) -> tuple[Predicted, Columns]:
+    async def _predict(self, request: InferenceRequest, turn: _Turn) -> tuple[Predicted, Columns]:
         """The predictions, and the columns to log: what was sent and, with a transformer, what was made of it."""
-        if request.rows > self._inline_rows:
+        if request.rows <= self._inline_rows:
+            result, columns, _ = self._compute(request.columns, request.rows)
+            return predicted(self._spec, result), columns
+        asked, computing = perf_counter(), 0.0
+        try:
             loop = asyncio.get_running_loop()
-            result, columns = await loop.run_in_executor(self._pool, self._compute, request.columns, request.rows)
-        else:
-            result, columns = self._compute(request.columns, request.rows)
+            result, columns, computing = await loop.run_in_executor(self._pool, self._compute, request.columns, request.rows)
+        finally:  # the others' computing before it is theirs
+            turn.idle = perf_counter() - asked - computing
         return predicted(self._spec, result), columns
 
-    def _compute(self, columns: Columns, rows: int) -> tuple[NDArray[np.float64], Columns]:
+    def _compute(self, columns: Columns, rows: int) -> tuple[NDArray[np.float64], Columns, float]:
+        """What the engine says, the columns to log, and the seconds that it took."""
         started = perf_counter()
         if isinstance(self._engine, TransformedEngine):
             features = self._engine.features(columns, rows)
             result, columns = self._engine.model.predict(features, rows), columns | features
         else:
             result = self._engine.predict(columns, rows)
-        self._metrics.inference.observe(perf_counter() - started)
-        return result, columns
+        seconds = perf_counter() - started
+        self._metrics.inference.observe(seconds)
+        return result, columns, seconds

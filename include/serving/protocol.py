@@ -108,11 +108,11 @@ class RequestSchema:
         if not isinstance(shape, list) or not shape or any(type(size) is not int for size in shape):
             raise refused(f"input {name!r}: shape is {shown(shape)}; allowed: [n] or [n, 1]")
         if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
-            raise refused(f"input {name!r}: shape is {shape}; allowed: [n] or [n, 1], one tensor per column")
+            raise refused(f"input {name!r}: shape is {shown(shape)}; allowed: [n] or [n, 1], one tensor per column")
         if len(shape) == 2 and data and type(data[0]) is list:
             data = flattened(name, data)
         if shape[0] != len(data):
-            raise refused(f"input {name!r}: shape {shape} asks for {shape[0]} values, data has {len(data)}")
+            raise refused(f"input {name!r}: shape {shown(shape)} asks for {shown(shape[0])} values, data has {len(data)}")
         if not data:
             raise refused(f"input {name!r} has no rows; at least one row is needed")
         if len(data) > self.max_rows:

@@ -134,8 +134,11 @@ def listed(names: list[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value for a message, cut when it is long."""
-    text = repr(value)
+    """A value for a message, cut when it is long; in words where it is nested deeper than Python can write."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return kind_of(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 

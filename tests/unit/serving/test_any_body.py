@@ -83,3 +83,24 @@ def test_tables(onnx_folder: tuple[Path, str], content: dict[str, Any]) -> None:
 @given(text=st.text(alphabet='ab1.,"\n\r ;-_e\0', max_size=40))
 def test_csv(onnx_folder: tuple[Path, str], text: str) -> None:
     ask(onnx_folder[0], "/invocations", f"distance,wind_speed,carrier\n{text}".encode(), content_type="text/csv")
+
+
+@pytest.mark.parametrize("place", ["shape", "datatype", "data", "parameters", "outputs"])
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")], ids=["arrays", "objects"])
+def test_what_is_nested_deeper_than_python_can_write(onnx_folder: tuple[Path, str], place: str, opens: str, closes: str) -> None:
+    body = request_body(one_row())
+    (body if place == "outputs" else body["inputs"][0])[place] = "HERE"
+    deep = opens * 1000 + "1" + closes * 1000
+    roomy = InProcess(onnx_folder[0], max_body=65536)
+    answer = asyncio.run(roomy.ask(INFER, json.dumps(body).replace('"HERE"', deep).encode()))
+    assert (answer.status, len(answer.json()["error"]) < 200) == (400, True)
+    assert roomy.sample("model_errors_total") == 0
+
+
+@pytest.mark.parametrize("shape", [[1] * 1000, [10**18] * 2, [-(10**18)]])
+def test_a_refusal_is_short_however_long_the_shape(onnx_folder: tuple[Path, str], shape: list[int]) -> None:
+    body = request_body(one_row())
+    body["inputs"][0]["shape"] = shape
+    answer = asyncio.run(served(onnx_folder[0]).ask(INFER, json.dumps(body).encode()))
+    assert answer.status == 400
+    assert len(answer.json()["error"]) < 250

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,19 @@ def test_a_full_queue_is_503_with_retry_after(onnx_folder: tuple[Path, str], eng
     assert served.sample(f"model_errors_total{{{OWN}}}") == 2
     assert served.admission.waiting == 0
     assert asyncio.run(served.ask(INFER, rows(1))).status == 200
+
+
+@pytest.mark.parametrize("engine", [None, SlowEngine()], ids=["event loop", "pool"])
+def test_retry_after_counts_computing_and_not_the_wait_for_it(
+    onnx_folder: tuple[Path, str], engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = InProcess(onnx_folder[0], queue=16, engine=engine)
+    leave, told = served.admission.leave, []
+    monkeypatch.setattr(served.admission, "leave", lambda seconds: (told.append(seconds), leave(seconds)))
+    begun = perf_counter()
+    asyncio.run(at_once(served, 16))
+    assert len(told) == 16
+    assert 0 < sum(told) <= perf_counter() - begun  # what one after another computed; waits would count several times
 
 
 def test_a_request_that_fails_or_is_cancelled_gives_its_place_back(onnx_folder: tuple[Path, str]) -> None:
