@@ -70,6 +70,16 @@ def model_names(*, settings: Settings | None = None) -> list[str]:
     return sorted(file.stem for file in folder.glob("*.yaml") if file.name[0] not in "_.")
 
 
+def model_file(name: str, *, settings: Settings | None = None) -> Path:
+    """A model's own YAML; raises SpecInvalidError, with the nearest name, when there is none."""
+    configured = settings or default_settings()
+    file = configured.models_dir / f"{name}.yaml"
+    if not file.is_file():
+        known = model_names(settings=configured)
+        raise SpecInvalidError(f"no model {name!r}: {file} does not exist{did_you_mean(name, known)}")
+    return file
+
+
 def read_model(name: str, *, settings: Settings | None = None) -> LoadedModel:
     """Like load_model, but keeps the origins."""
     configured = settings or default_settings()
@@ -96,10 +106,7 @@ def defaults_tree(settings: Settings | None = None) -> Node:
 
 
 def _merged(name: str, configured: Settings) -> tuple[Node, list[Problem]]:
-    file = configured.models_dir / f"{name}.yaml"
-    if not file.is_file():
-        known = model_names(settings=configured)
-        raise SpecInvalidError(f"no model {name!r}: {file} does not exist{did_you_mean(name, known)}")
+    file = model_file(name, settings=configured)
     model, problems = _read_once(file, "model", file.stat().st_mtime_ns)
     tree, found = merge(_without_wildcard(defaults_tree(configured)), model), list(problems)
     if configured.overlay and not configured.overlay.is_dir():
@@ -119,13 +126,19 @@ def _validated(name: str, data: dict[str, Any], tree: Node, configured: Settings
     except ValidationError as error:
         problems = type_problems(error, tree, top)
     taken = {problem.path for problem in problems}
-    rules = [*broken_rules(View(name, data, configured.sql_dir)), *unavailable(data, plain(defaults_tree(configured)))]
+    view = View(name, data, configured.sql_dir, lambda path: _is_written(tree, path))
+    rules = [*broken_rules(view), *unavailable(data, plain(defaults_tree(configured)))]
     for path, text in rules:
         if path not in taken:
             taken.add(path)
             origin = find(tree, path)[0].origin
             problems.append(Problem(top if origin.layer == "default" else origin, path, text))
     return spec, problems
+
+
+def _is_written(tree: Node, path: KeyPath) -> bool:
+    node, walked = find(tree, path)
+    return walked == path and node.origin.layer != "default"
 
 
 def _without_wildcard(defaults: Node) -> Node:

@@ -28,7 +28,15 @@ _BOUNDS: dict[str, tuple[str, str]] = {
     "less_than_equal": ("at most {}", "le"),
     "less_than": ("less than {}", "lt"),
     "too_short": ("at least {} entry", "min_length"),
+    "string_too_short": ("text of at least {} character", "min_length"),
+    "string_too_long": ("text of at most {} characters", "max_length"),
     "string_pattern_mismatch": ("text that matches {}", "pattern"),
+}
+# Keys that stand elsewhere than one might think.
+_MOVED = {
+    "retention.keep_predictions": "prediction_log.keep",
+    "rollout.approvers": "approval.team",
+    "rollout.approval_timeout": "approval.expires",
 }
 
 
@@ -117,6 +125,8 @@ def _missing(path: KeyPath) -> str:
 
 
 def _unknown(path: KeyPath) -> str:
+    if moved := _MOVED.get(dotted(path)):
+        return f"unknown key; it is {moved} now"
     name, section = str(path[-1]), section_at(path[:-1])
     siblings = list(section.model_fields) if section else []
     if near := did_you_mean(name, siblings):

@@ -75,8 +75,10 @@ def _list(arguments: argparse.Namespace, rt: Runtime) -> int:
 
 
 def _show(arguments: argparse.Namespace, rt: Runtime) -> int:
+    from include.lifecycle.commands.known import known_by_rollouts
     from include.lifecycle.rollout.experiments.listing import experiment_standings
 
+    known_by_rollouts(rt, arguments.model)
     found = experiment_standings(rt, model=arguments.model, closed=True)
     if not found:
         print(json.dumps(None) if arguments.json else f"{arguments.model} has had no A/B test")
@@ -86,9 +88,11 @@ def _show(arguments: argparse.Namespace, rt: Runtime) -> int:
 
 
 def _conclude(arguments: argparse.Namespace, rt: Runtime) -> int:
+    from include.lifecycle.commands.known import known_by_rollouts
     from include.lifecycle.errors import GateFailedError
     from include.lifecycle.rollout.steering import answered, steer
 
+    known_by_rollouts(rt, arguments.model)
     by = arguments.by or getpass.getuser()
     try:
         rollout_id = steer(rt, arguments.model, "conclude", by=by, reason=arguments.reason, winner=arguments.winner)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.errors import SettingsError
+from include.lifecycle.loading import model_names
 from include.lifecycle.rollout.key_file import change_keys
+from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.units import parse_duration
 from include.serving.api_keys import EVERY_MODEL, ApiKey, new_key, read_keys, revoked
 from include.settings import Settings
@@ -41,10 +44,7 @@ def add_to(subparsers: Any) -> None:
 def run_create(arguments: argparse.Namespace, settings: Settings) -> int:
     """Make a key and print it."""
     now = datetime.now(UTC)
-    try:
-        expires = now + parse_duration(arguments.expires_in) if arguments.expires_in else None
-    except ValueError as problem:
-        raise SettingsError(f"--expires-in: {problem}") from None
+    expires = _expiry(arguments.expires_in, now) if arguments.expires_in is not None else None
     models = tuple(name.strip() for name in arguments.models.split(",") if name.strip())
     if not models:
         raise SettingsError("--models names no model; leave it out for all of them")
@@ -53,6 +53,10 @@ def run_create(arguments: argparse.Namespace, settings: Settings) -> int:
     change_keys(path, lambda keys: [*keys, key])
     print(text)
     print(f"key {key.id} of {key.client} for {', '.join(models)}; it is not shown again. {path} holds its hash.")
+    known = model_names(settings=settings)
+    for name in models:
+        if name not in (*known, EVERY_MODEL):
+            print(f"note: there is no model {name!r} yet{did_you_mean(name, known)}", file=sys.stderr)
     return 0
 
 
@@ -75,6 +79,19 @@ def run_revoke(arguments: argparse.Namespace, settings: Settings) -> int:
     change_keys(path, lambda keys: revoked(keys, arguments.id, datetime.now(UTC)))
     print(f"key {arguments.id} is revoked; running servers refuse it within a second")
     return 0
+
+
+def _expiry(text: str, now: datetime) -> datetime:
+    try:
+        lives = parse_duration(text)
+        expires = now + lives
+    except ValueError as problem:
+        raise SettingsError(f"--expires-in: {problem}") from None
+    except OverflowError:
+        raise SettingsError(f"--expires-in: {text!r} ends after the year {MAXYEAR}; for ever is without it") from None
+    if lives <= timedelta(0):
+        raise SettingsError(f"--expires-in: got {text!r}, a key that is expired at once; allowed: longer than 0s, such as 90d")
+    return expires
 
 
 def _told(key: ApiKey, now: datetime) -> dict[str, Any]:

@@ -30,6 +30,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Read and print."""
+    from include.lifecycle.commands.known import known_by_rollouts
     from include.lifecycle.database import transaction
     from include.lifecycle.rollout.deployments import find_deployment, list_deployments
     from include.lifecycle.runtime import build_runtime
@@ -38,6 +39,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         arguments.parser.error("--id needs MODEL")
     rt = build_runtime(settings)
     try:
+        if arguments.model is not None:
+            known_by_rollouts(rt, arguments.model)
         with transaction(rt.engine) as connection:
             if arguments.id is not None:
                 return _one(find_deployment(connection, arguments.model, arguments.id), arguments)

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     finally:
         rt.engine.dispose()
     if report is None:
-        print("there was no drill yet")
+        print("null" if arguments.json else "there was no drill yet")
         return CODES["inconclusive"]
     print(report.model_dump_json() if arguments.json else "\n".join(in_words(report)))
     return CODES[report.verdict]

@@ -91,8 +91,10 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _scope(arguments: argparse.Namespace, settings: Settings) -> str:
     from include.lifecycle.rollout.freezing import ALL
 
-    if arguments.all == (arguments.model is not None):
-        raise LifecycleError(f"got model {arguments.model!r} and --all {arguments.all}; allowed: one of both")
+    if arguments.all and arguments.model is not None:
+        raise LifecycleError(f"got both model {arguments.model!r} and --all; allowed: one of them")
+    if not arguments.all and arguments.model is None:
+        raise LifecycleError("got neither a model nor --all; name one model, or say --all for every one")
     return ALL if arguments.all else load_model(arguments.model, settings=settings).name
 
 

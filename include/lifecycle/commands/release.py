@@ -29,6 +29,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Write the decision down."""
+    from include.lifecycle.loading import model_file
     from include.lifecycle.registry.release import release_candidate
     from include.lifecycle.runtime import build_runtime
 
@@ -40,6 +41,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     finally:
         rt.engine.dispose()
     if problem is not None:
+        model_file(arguments.model, settings=settings)  # a misspelled name is an error, not an answer
         print(problem, file=sys.stderr)
         return 1
     word = "refused" if arguments.refuse else "released"

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from include.lifecycle.errors import GateFailedError, LifecycleError, SourceUnavailableError
+from include.lifecycle.errors import GateFailedError, LifecycleError, SettingsError, SourceUnavailableError
 from include.lifecycle.loading import load_model
 from include.settings import Settings
 
@@ -121,7 +121,7 @@ def _by_airflow(arguments: argparse.Namespace, settings: Settings, spec: ModelSp
             print(f"{DAG} run {run_id}: {settings.airflow_url}/dags/{DAG}/runs/{run_id}", file=sys.stderr, flush=True)
             _await(api, run_id, arguments.timeout)
             return _told(arguments, RolloutOutcome.model_validate(api.result(DAG, run_id, TASK)))
-    except SourceUnavailableError as problem:
+    except (SettingsError, SourceUnavailableError) as problem:
         raise LifecycleError(f"{problem}; with --direct the rollback needs no Airflow") from problem
 
 

@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from include.lifecycle.commands.known import known_by_rollouts
 from include.lifecycle.errors import GateFailedError
 from include.settings import Settings
 
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     rt = build_runtime(settings)
     try:
+        known_by_rollouts(rt, arguments.model)
         if arguments.act == "status":
             return _status(rt, arguments)
         return _steer(rt, arguments)
@@ -80,7 +82,10 @@ def _steer(rt: Runtime, arguments: argparse.Namespace) -> int:
     try:
         rollout_id = steer(rt, arguments.model, arguments.act, **told)
     except GateFailedError as problem:
-        print(problem, file=sys.stderr)
+        if arguments.json:
+            print(json.dumps({"refused": str(problem)}))
+        else:
+            print(problem, file=sys.stderr)
         return NO
     row = answered(rt, rollout_id, arguments.wait)
     taken = row["command"] is None

@@ -19,17 +19,20 @@ def _nobody_twice(view: View) -> Found:
 def _quorum_can_be_met(view: View) -> Found:
     members, quorum = view.get("approval.committee"), view.get("approval.quorum")
     if isinstance(members, list) and isinstance(quorum, int) and members and len(members) < quorum:
-        yield ("approval", "quorum"), f"got {quorum}, with {len(members)} in approval.committee; allowed: at most as many"
+        path = view.blamed(("approval", "quorum"), ("approval", "committee"))
+        if path[-1] == "quorum":
+            yield path, f"got {quorum}, with {len(members)} in approval.committee; allowed: at most as many"
+        else:
+            yield path, f"got {len(members)}; allowed: at least as many as approval.quorum, {quorum}"
 
 
 def _committee_is_named(view: View) -> Found:
     risk, members = view.get("risk"), view.get("approval.committee")
     asked = view.get(f"approval.by_risk.{risk}") if isinstance(risk, str) else None
     if asked == "committee" and members == []:
-        yield (
-            ("approval", "committee"),
-            f"is empty; risk {risk} asks a committee, so name at least {view.get('approval.quorum')} Airflow users",
-        )
+        path = view.blamed(("approval", "committee"), ("approval", "by_risk", str(risk)), ("risk",))
+        told = "is empty;" if path[-1] == "committee" else "approval.committee is empty, and"
+        yield path, f"{told} risk {risk} asks a committee, so name at least {view.get('approval.quorum')} Airflow users"
 
 
 RULES: tuple[Rule, ...] = (_nobody_twice, _quorum_can_be_met, _committee_is_named)

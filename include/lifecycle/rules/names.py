@@ -62,7 +62,11 @@ def _pairs_rise(view: View) -> Found:
     for low, high in _ASCENDING:
         first, second = number(view.get(low)), number(view.get(high))
         if first is not None and second is not None and first > second:
-            yield tuple(low.split(".")), f"got {view.get(low)}; it must not be above {high}, {view.get(high)}"
+            path = view.blamed(tuple(low.split(".")), tuple(high.split(".")))
+            if path == tuple(low.split(".")):
+                yield path, f"got {view.get(low)}; it must not be above {high}, {view.get(high)}"
+            else:
+                yield path, f"got {view.get(high)}; it must not be below {low}, {view.get(low)}"
 
 
 RULES: tuple[Rule, ...] = (

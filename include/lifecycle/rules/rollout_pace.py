@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from include.lifecycle.origins import KeyPath
 from include.lifecycle.rules.view import Found, View, number
-from include.lifecycle.units import format_duration, parse_duration
+from include.lifecycle.units import format_duration
+
+LOOKS_PER_LEASE = 5
+"""Looks that must fit into a lease."""
+_STEPS: KeyPath = ("rollout", "steps")
+# What makes each strategy's stages long.
+_WAITS: dict[str, tuple[KeyPath, ...]] = {
+    "canary": (_STEPS,),
+    "rolling": (("rollout", "rolling", "at_least"), ("server", "replicas")),
+    "blue_green": (("rollout", "blue_green", "at_least"),),
+    "shadow": (("rollout", "shadow", "at_least"), _STEPS),
+    "ab_test": (_STEPS,),
+}
 
 
 def _rolling_has_servers(view: View) -> Found:
@@ -20,9 +34,35 @@ def _stages_fit(view: View) -> Found:
     patience, least = number(view.get("rollout.give_up_after")), _least(view)
     if patience is None or least is None or least < patience:
         return
-    shown = format_duration(parse_duration(f"{least:g}s"))
-    told = f"got {view.get('rollout.give_up_after')}, but the stages wait {shown} at least, so every rollout would be given up"
-    yield ("rollout", "give_up_after"), told
+    shown, end = _hours(least), view.get("rollout.give_up_after")
+    path = view.blamed(("rollout", "give_up_after"), *_WAITS.get(str(view.get("rollout.strategy")), ()))
+    got = f"got {end}, but the stages wait {shown} at least"
+    if path[-1] != "give_up_after":
+        got = f"the stages wait {shown} at least, and rollout.give_up_after is {end}"
+    yield path, f"{got}, so every rollout would be given up"
+
+
+def _hours(seconds: float) -> str:
+    """A length as people say it, at most in hours and minutes: 25h15m."""
+    minutes = round(seconds / 60)
+    if seconds < 3600 or seconds != minutes * 60 or minutes % 60 == 0:
+        return format_duration(timedelta(seconds=seconds))
+    return f"{minutes // 60}h{minutes % 60}m"
+
+
+def _lease_outlives_looks(view: View) -> Found:
+    """The driver renews its lease once a look; the gateway's watchdog returns the traffic of a lease that ran out."""
+    poll, lease = number(view.get("rollout.poll")), number(view.get("rollout.lease"))
+    if poll is None or lease is None or not poll <= lease < LOOKS_PER_LEASE * poll:
+        return
+    path = view.blamed(("rollout", "lease"), ("rollout", "poll"))
+    least = format_duration(timedelta(seconds=LOOKS_PER_LEASE * poll))
+    most = format_duration(timedelta(milliseconds=lease * 1000 // LOOKS_PER_LEASE))
+    why = "a shorter lease could run out between two looks, and the watchdog would then return the traffic"
+    if path[-1] == "lease":
+        yield path, f"got {view.get('rollout.lease')}; allowed: at least {LOOKS_PER_LEASE} x rollout.poll, {least}: {why}"
+    else:
+        yield path, f"got {view.get('rollout.poll')}; allowed: a fifth of rollout.lease at most, {most}: {why}"
 
 
 def _least(view: View) -> float | None:
@@ -52,4 +92,4 @@ def _total(values: list[Any]) -> float | None:
     return None if None in numbers else sum(value for value in numbers if value is not None)
 
 
-RULES = (_rolling_has_servers, _stages_fit)
+RULES = (_rolling_has_servers, _stages_fit, _lease_outlives_looks)

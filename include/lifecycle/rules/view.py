@@ -21,6 +21,8 @@ class View:
     name: str
     data: dict[str, Any]
     sql_dir: Path
+    written: Callable[[KeyPath], bool] = lambda _: True
+    """Whether the value at a path stands in the model's own file or its overlay, not in the defaults."""
 
     def get(self, key: str) -> Any:
         """Value at a dotted key, None where it is missing."""
@@ -28,6 +30,10 @@ class View:
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         return value
+
+    def blamed(self, *paths: KeyPath) -> KeyPath:
+        """Of the keys that do not fit together the first that somebody wrote; the first when all are defaults."""
+        return next((path for path in paths if self.written(path)), paths[0])
 
     def texts(self, key: str) -> list[tuple[KeyPath, str]]:
         """The texts of the list at `key`, each with its path."""

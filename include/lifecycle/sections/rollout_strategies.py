@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from include.lifecycle.sections.base import Section, Share
 from include.lifecycle.units import Duration, PositiveDuration
+
+# Prefixes of request headers that tell no user from another, and why.
+NOT_STICKY = {
+    "x-modelops-": "the gateway sets it and removes what a client sends",
+    "host": "it names the server",
+    "cookie": "it changes whenever a page sets another cookie",
+    "content-": "it is about the body",
+    "x-request-id": "it is new with each request",
+}
+
+
+def _whole_percents(share: float) -> float:
+    percents = share * 100
+    if abs(percents - round(percents)) > 1e-9:
+        near = f"{math.floor(percents) / 100:.2f} or {math.ceil(percents) / 100:.2f}"
+        raise ValueError(f"got {share:g}; allowed: whole percents, which is what the gateway splits by, such as {near}")
+    return share
+
+
+def _tells_users_apart(header: str) -> str:
+    for name, why in NOT_STICKY.items():
+        if header == name or (name.endswith("-") and header.startswith(name)):
+            raise ValueError(f"got {header!r}: {why}; allowed: a header with one value per user or account, such as x-user-id")
+    return header
+
 
 Percent = Annotated[int, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
@@ -58,10 +84,10 @@ class AbBusinessSection(Section):
 class AbTestSection(Section):
     """An experiment on the live traffic."""
 
-    split: Annotated[float, Field(ge=0.01, le=0.5)] = Field(
+    split: Annotated[float, Field(ge=0.01, le=0.5), AfterValidator(_whole_percents)] = Field(
         description="fraction of the keys that the challenger answers, in whole percents"
     )
-    sticky_header: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")] = Field(
+    sticky_header: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$"), AfterValidator(_tells_users_apart)] = Field(
         description="request header whose value (a user, an account) always meets the same version"
     )
     minimum_samples: Annotated[int, Field(ge=1)] = Field(description="samples per arm before the challenger may win")

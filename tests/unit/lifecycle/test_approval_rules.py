@@ -14,11 +14,11 @@ from tests.unit.lifecycle.conftest import CHURN
     [
         (
             "risk: high",
-            "approval.committee: is empty; risk high asks a committee, so name at least 2 Airflow users",
+            "risk: approval.committee is empty, and risk high asks a committee, so name at least 2 Airflow users",
         ),
         (
             "approval: {committee: [ann]}",
-            "approval.quorum: got 2, with 1 in approval.committee; allowed: at most as many",
+            "approval.committee: got 1; allowed: at least as many as approval.quorum, 2",
         ),
         (
             "approval: {team: [ann, bob, ann]}",

@@ -40,6 +40,9 @@ def test_nothing_to_list_and_nothing_to_show(rt, capsys):
     assert main(["ab", "list"], settings=rt.settings) == 0
     assert main(["ab", "show", MODEL], settings=rt.settings) == 1
     assert capsys.readouterr().out.splitlines() == ["no test is open", f"{MODEL} has had no A/B test"]
+    for act in (["show", "flight_delai"], ["conclude", "flight_delai", "--winner", "champion", "--reason", "x"]):
+        assert main(["ab", *act], settings=rt.settings) == 2
+        assert "no model 'flight_delai'" in capsys.readouterr().err
 
 
 def test_list_tells_how_each_open_test_stands(rt, running, capsys):
@@ -82,7 +85,7 @@ def test_conclude_is_left_in_the_row_when_nobody_drives(rt, running, capsys, mon
     with transaction(rt.engine) as connection:
         command = connection.execute(select(rollouts.c.command)).scalar_one()
     assert (command["wish"], command["winner"], command["by"]) == ("conclude", "champion", "ada")
-    assert main(["ab", "conclude", "nobody", "--winner", "champion", "--reason", "enough"], settings=rt.settings) == 1
+    assert main(["ab", "conclude", "health_visits", "--winner", "champion", "--reason", "enough"], settings=rt.settings) == 1
     assert "refused" in capsys.readouterr().out
 
 

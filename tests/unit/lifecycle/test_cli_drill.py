@@ -26,6 +26,7 @@ def last(rt, capsys, *options: str) -> tuple[int, str]:
 
 def test_there_was_none(rt, capsys):
     assert last(rt, capsys) == (3, "there was no drill yet\n")
+    assert last(rt, capsys, "--json") == (3, "null\n")
 
 
 @pytest.mark.parametrize(("verdict", "code"), [("pass", 0), ("fail", 1), ("inconclusive", 3)])

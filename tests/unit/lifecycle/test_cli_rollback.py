@@ -111,9 +111,11 @@ def test_a_paused_dag_and_an_airflow_that_is_away_name_the_other_way(settings, a
     assert (code, airflow[0].asked) == (2, [])
     assert "paused: unpause it, or act from here with --direct" in err
     away = replace(settings, airflow_url="http://127.0.0.1:1")
-    code, _, err = ask(away, capsys, "--reason", "wrong prices")
-    assert code == 2
-    assert "with --direct the rollback needs no Airflow" in err
+    locked = replace(settings, airflow_passwords=settings.home / "no-such-file.json")
+    for unready in (away, locked):
+        code, _, err = ask(unready, capsys, "--reason", "wrong prices")
+        assert code == 2
+        assert "with --direct the rollback needs no Airflow" in err
 
 
 def test_a_run_that_takes_too_long_goes_on_by_itself(settings, airflow, capsys):

@@ -143,7 +143,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     path = tmp_path / "keys.json"
     settings = load_settings({"MODELOPS_LOCAL": str(tmp_path), "MODELOPS_SERVER_KEYS_FILE": str(path)})
     assert main(["api-key", "create", "billing", "--models", "flights, churn", "--expires-in", "90d"], settings=settings) == 0
-    text, told = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr()
+    text, told = said.out.splitlines()
+    assert said.err.splitlines()[0].startswith("note: there is no model 'flights' yet; did you mean '")
+    assert said.err.splitlines()[1:] == ["note: there is no model 'churn' yet"]
     assert KeyRing(path, "flights").client(bearer(text)) == "billing"
     (key,) = read_keys(path)
     assert f"key {key.id} of billing for flights, churn; it is not shown again" in told
@@ -164,6 +167,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (["create", "a client"], "client 'a client'; allowed: letters"),
         (["create", "a", "--models", ","], "--models names no model"),
         (["create", "a", "--expires-in", "soon"], "--expires-in: 'soon' is no duration"),
+        (["create", "a", "--expires-in", ""], "--expires-in: '' is no duration"),
+        (["create", "a", "--expires-in", "99999999d"], "--expires-in: '99999999d' ends after the year 9999; for ever is without"),
+        (["create", "a", "--expires-in", "0d"], "--expires-in: got '0d', a key that is expired at once; allowed: longer than 0s"),
         (["revoke", "00000000"], "no API key has the id '00000000'"),
     ],
 )

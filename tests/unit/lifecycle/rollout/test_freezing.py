@@ -132,4 +132,6 @@ def test_the_command_freezes_with_little_work_and_without_airflow(rt, capsys):
     assert main(["freeze", "--list"], settings=settings) == 0
     assert capsys.readouterr().out.endswith("nothing is frozen\n")
     assert main(["freeze", "flight_delay", "--all", "--reason", "x"], settings=settings) == 2
+    assert "got both model 'flight_delay' and --all; allowed: one of them" in capsys.readouterr().err
     assert main(["freeze", "--reason", "x"], settings=settings) == 2
+    assert "got neither a model nor --all; name one model, or say --all" in capsys.readouterr().err

@@ -127,5 +127,9 @@ def test_the_command_lists_and_shows(rt, world, open_rollout, capsys):
     assert capsys.readouterr().err == "churn has no rollout 999\n"
     with pytest.raises(SystemExit):
         main(["deployments", "--id", "1"], settings=rt.settings)
-    assert main(["deployments", "other"], settings=rt.settings) == 0
+    assert main(["deployments", "flight_delay"], settings=rt.settings) == 0
     assert "no rollouts" in capsys.readouterr().out
+    for more in ([], ["--id", "1"], ["--open", "--json"]):
+        assert main(["deployments", "flight_delai", *more], settings=rt.settings) == 2
+        told = capsys.readouterr()
+        assert (told.out, "did you mean 'flight_delay'?" in told.err) == ("", True)
