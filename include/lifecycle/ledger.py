@@ -19,11 +19,15 @@ from include.lifecycle.tables import ledger
 from include.lifecycle.verdicts import Outcome
 
 Phase = Literal["noted", "intended", "done", "failed"]
+KINDS = (
+    *("training", "gate", "rollout", "promotion", "rollback", "retirement", "retention", "replay"),
+    *("signal", "decision", "approval", "freeze", "alert", "drill", "foreign_change"),
+)
+"""What an entry may be about."""
 
 
 class Entry(BaseModel):
-    """What one ledger row says. `kind` is the topic (training, gate, rollout, traffic, promotion, rollback, retirement, signal,
-    decision, approval, foreign_change), `act` the verb phrase, `reason` one sentence for a person."""
+    """What one ledger row says. `kind` is the topic (one of KINDS), `act` the verb phrase, `reason` one sentence for a person."""
 
     model_config = ConfigDict(frozen=True)
 

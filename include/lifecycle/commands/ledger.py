@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.errors import SettingsError
+from include.lifecycle.ledger import KINDS
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser("ledger", help="show decisions and acts with their reasons; who was champion when")
     parser.add_argument("model")
     parser.add_argument("--at", type=moment, metavar="TIME", help="as it stood then (ISO 8601, UTC unless it says otherwise)")
-    parser.add_argument("--kind", help="only one kind, such as training, gate, rollout, promotion, signal, decision")
+    parser.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"only one kind: {', '.join(KINDS)}")
     parser.add_argument("--limit", type=_count, default=50, help="newest entries to show (default 50)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with the evidence")
     parser.set_defaults(run=run)

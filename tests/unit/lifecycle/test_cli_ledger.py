@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
 
 from include.lifecycle.cli import main
 from include.lifecycle.clock import FixedClock
-from include.lifecycle.ledger import Entry
+from include.lifecycle.ledger import KINDS, Entry
+from include.settings import PROJECT_ROOT
 
 
 def day(number: int) -> datetime:
@@ -102,3 +105,18 @@ def test_a_dead_database_is_one_message(project, capsys):
     dead = replace(project.settings, database_url="postgresql+psycopg2://modelops@127.0.0.1:1/modelops")
     assert main(["ledger", "churn"], settings=dead) == 2
     assert "did not answer" in capsys.readouterr().err
+
+
+def test_all_kinds_that_are_written_can_be_asked_for_and_stand_in_the_docs(settings, capsys):
+    sources = [file for folder in ("include", "plugins") for file in sorted((PROJECT_ROOT / folder).rglob("*.py"))]
+    calls = [node for file in sources for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)]
+    entries = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Entry"]
+    written = {
+        one.value.value for call in entries for one in call.keywords if one.arg == "kind" and type(one.value) is ast.Constant
+    }
+    assert {"training", "rollout", "alert"} <= written <= set(KINDS)
+    listed = re.search(r"one kind only \(([^)]*)\)", (PROJECT_ROOT / "docs" / "command-line.md").read_text())
+    assert tuple(re.findall(r"`(\w+)`", listed[1])) == KINDS
+    with pytest.raises(SystemExit) as ended:
+        main(["ledger", "churn", "--kind", "trafic"], settings=settings)
+    assert (ended.value.code, "invalid choice: 'trafic'" in capsys.readouterr().err) == (2, True)
