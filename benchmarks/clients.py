@@ -12,13 +12,15 @@ from typing import Self
 
 @dataclass
 class Clients:
-    """`with Clients(port, path): ...` asks all the while. `pause`: seconds between two requests of one client."""
+    """`with Clients(port, path): ...` asks all the while. `pause`: seconds between two requests of one client,
+    `patience`: seconds after which it leaves without an answer."""
 
     port: int
     path: str
     body: bytes = b"{}"
     count: int = 4
     pause: float = 0.02
+    patience: float = 15.0
     headers: dict[str, str] = field(default_factory=dict)
     codes: Counter[int] = field(default_factory=Counter)
     assigned: Counter[str | None] = field(default_factory=Counter)
@@ -53,7 +55,7 @@ class Clients:
         return 1000 * took[min(len(took) - 1, int(len(took) * percentile / 100))] if took else float("nan")
 
     def _run(self, number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience)
         headers = {"content-type": "application/json"} | {key: value.format(number) for key, value in self.headers.items()}
         self._stop.wait(self.pause * number / self.count)  # else all would ask at the same moments
         while not self._stop.wait(self.pause):

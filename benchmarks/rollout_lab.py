@@ -152,9 +152,10 @@ class RolloutLab:
         with transaction(self.rt.engine) as connection:
             return read_desired(connection, MODEL)
 
-    def clients(self, count: int = 8, pause: float = 0.01) -> Clients:
+    def clients(self, count: int = 8, pause: float = 0.01, patience: float = 15.0) -> Clients:
         """Clients of the gateway."""
-        return Clients(self.stack.port, f"/v2/models/{MODEL}/infer", _body() if self.real else b"{}", count=count, pause=pause)
+        path, body = f"/v2/models/{MODEL}/infer", _body() if self.real else b"{}"
+        return Clients(self.stack.port, path, body, count=count, pause=pause, patience=patience)
 
     def kill(self, program: str) -> None:
         """kill -9 of one of supervisord's programs."""

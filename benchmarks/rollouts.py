@@ -29,7 +29,13 @@ from include.settings import load_settings
 
 SIZES = {"switches": 50, "kills": 5, "breaches": 3}
 TINY = {"switches": 4, "kills": 1, "breaches": 1}
-WAYS: dict[str, dict[str, Any]] = {"5xx": {"fail": 1}, "refused": {"refuse": True}, "hanging": {"hang": True}}
+WAYS: dict[str, dict[str, Any]] = {
+    "5xx": {"fail": 1},
+    "refused": {"refuse": True},
+    "hanging": {"hang": True},
+    "given_up": {"hang": True},
+}
+IMPATIENT = {"given_up": 0.8}  # seconds after which the clients leave, before the gateway asks another server
 OUTAGE, TO_TRAFFIC, FOUND = 2.0, 100.0, 3.0  # seconds, milliseconds, seconds
 REQUESTS_PER_SECOND, SHARE = 20, 10  # of all clients; percent of them that the canary gets
 _CLIENTS = 40  # one that waits for a hanging server asks for nothing meanwhile: the others keep the load up
@@ -118,7 +124,8 @@ def breach(lab: RolloutLab, way: str, behaviour: dict[str, Any]) -> Breach:
         lab.begin()
         opened = lab.open(2, [stage(SHARE, at_least="10m")])
         lab.drive(opened, until=0)
-        with lab.clients(count=_CLIENTS, pause=_CLIENTS / REQUESTS_PER_SECOND), _watching(lab) as weights:
+        clients = lab.clients(count=_CLIENTS, pause=_CLIENTS / REQUESTS_PER_SECOND, patience=IMPATIENT.get(way, 15.0))
+        with clients, _watching(lab) as weights:
             for _ in range(5):
                 time.sleep(1)
                 drive_once(lab.rt, opened, "lab", hands=lab.hands)

@@ -8,7 +8,9 @@ import pytest
 from include.lifecycle.database import transaction
 from include.lifecycle.rollout.driver import drive_once
 from include.lifecycle.rollout.lease import rollout_row
-from include.lifecycle.rollout.states import Status
+from include.lifecycle.rollout.states import Plan, State, Status
+from include.lifecycle.rollout.watchdog_journal import CanaryLease
+from include.lifecycle.rollout.watchdog_judge import Watch
 from include.lifecycle.storage import write_whole
 from tests.integration.rollout_stack import Clients, running_stack
 from tests.integration.strategy_lab import MODEL, Lab
@@ -39,9 +41,9 @@ def lab(stack, make_runtime):
         one.clear()
 
 
-def twenty_a_second():
+def twenty_a_second(**how):
     """Two requests a second go to the canary of a tenth; enough clients that a hanging one does not slow the others."""
-    return Clients(0, f"/v2/models/{MODEL}/infer", count=8, pause=0.4)
+    return Clients(0, f"/v2/models/{MODEL}/infer", **{"count": 8, "pause": 0.4} | how)
 
 
 def broken(lab, **how):
@@ -59,9 +61,9 @@ def drive(lab, rollout_id, looks):
     return None
 
 
-def in_its_step(lab):
+def in_its_step(lab, floor="5s"):
     """Plan a canary, give it its tenth, and look at it for some seconds of traffic."""
-    rollout_id = lab.plan("canary", steps=[LONG], limits={"latency_ratio": 50.0, "latency_floor": "5s"})
+    rollout_id = lab.plan("canary", steps=[LONG], limits={"latency_ratio": 50.0, "latency_floor": floor})
     drive_once(lab.rt, rollout_id, "test", hands=lab.hands)
     assert lab.target.read_back(MODEL) == {7: 90, 8: 10}
     assert drive(lab, rollout_id, 4) is None, "a good canary goes on"
@@ -91,6 +93,47 @@ def test_a_canary_that_fails_everything_is_found_within_seconds(lab, stack, how)
     hung = "hang" in how  # what hangs when the canary's servers are stopped has nobody left to answer it
     assert clients.failed <= (8 if hung else 0), clients.problems[:3]
     assert "servers fail" in outcome.reason or "error_rate fail" in outcome.reason
+
+
+@pytest.mark.parametrize("floor", ["100ms", "5s"])
+def test_a_canary_that_clients_give_up_on_is_found_too(lab, stack, floor):
+    """They leave after 0.8 s, before the gateway tries another server: no failed answer ever tells of the canary.
+
+    With the long floor no limit counts them as failures, either: the silence while others are answered does, or the comparison.
+    """
+    place, clients = lab(), twenty_a_second(count=16, pause=0.8, patience=0.8)
+    clients.port = stack.port
+    with clients:
+        rollout_id = in_its_step(place, floor)
+        breach = time.time()
+        broken(place, hang=True)
+        outcome = drive(place, rollout_id, 20)
+    assert outcome.state == "rolled_back"
+    intended = next(row for row in place.rt.ledger.read(MODEL, kind="rollout") if row["phase"] == "intended")
+    found = intended["wall_at"].timestamp() - breach
+    print(f"impatient clients: found after {found:.2f} s: {outcome.reason}")
+    assert "servers fail" in outcome.reason or "error_rate fail" in outcome.reason
+    assert found < (6 if floor == "100ms" else 14)
+
+
+def test_the_watchdog_sees_requests_that_nobody_answered(lab, stack):
+    """Nobody drives: the watchdog's own count of the gateway's log finds the same canary."""
+    place, clients, watch = lab(), twenty_a_second(count=16, pause=0.8, patience=0.8), Watch()
+    clients.port = stack.port
+    with clients:
+        rollout_id = in_its_step(place, "100ms")
+        with transaction(place.rt.engine) as connection:
+            plan = Plan.model_validate(rollout_row(connection, rollout_id)["plan"])
+        lease = CanaryLease(rollout_id=rollout_id, epoch=1, until=time.time() + 60, state=State.RUNNING, plan=plan)
+        ports = place.target.servers(MODEL)
+        watch.follow(lease, 10, place.rt.settings.gateway_log, ports)
+        broken(place, hang=True)
+        deadline, why = time.monotonic() + 15, ""
+        while not why and time.monotonic() < deadline:
+            time.sleep(0.5)
+            watch.follow(lease, 10, place.rt.settings.gateway_log, ports)
+            why = watch.why_broken(lease, time.time(), grace=0.0)
+    assert "requests failed in a row" in why or "error_rate fail" in why
 
 
 def test_a_slow_start_is_not_death(lab, stack):
