@@ -6,7 +6,6 @@ First stage of a deploy Dag. One open rollout per model; a version without a cha
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
@@ -18,11 +17,12 @@ from include.lifecycle.rollout.estimate import describe
 from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
+from include.lifecycle.rollout.opening import open_planned
 from include.lifecycle.rollout.plans import in_short, make_plan
 from include.lifecycle.rollout.recent_traffic import RecentTraffic, recent_traffic
 from include.lifecycle.rollout.recheck import is_stale, recheck_candidates
 from include.lifecycle.rollout.rollback_notes import under_way
-from include.lifecycle.rollout.states import Plan, Status
+from include.lifecycle.rollout.states import Plan
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates, rollouts, training_requests
@@ -135,38 +135,12 @@ def _open(
     connection: Connection, rt: Runtime, run: RunContext, candidate: RowMapping, plan: Plan, by_hand: ByHand | None
 ) -> PlannedRollout:
     reason = in_short(plan) + (f"; {by_hand.told}" if by_hand else "")
-    values: dict[str, Any] = {
-        "model": plan.model,
-        "candidate_id": candidate["id"],
-        "version": plan.version,
-        "champion": plan.champion,
-        "strategy": plan.strategy,
-        "reason": reason,
-        "plan": plan.model_dump(mode="json"),
-        "status": Status().model_dump(mode="json"),
-        "run_id": run.run_id,
-        "created_at": rt.clock.now(),
+    evidence = {
+        "candidate": candidate["evidence"],
+        "estimate": [] if plan.estimate is None else describe(plan.estimate),
+        "by_hand": by_hand.model_dump(mode="json") if by_hand else None,
     }
-    row = connection.execute(rollouts.insert().values(values).returning(*rollouts.c)).mappings().one()
-    entry = Entry(
-        model=plan.model,
-        kind="rollout",
-        act="plan rollout",
-        reason=reason,
-        actor=run.actor,
-        version_before=plan.champion,
-        version_after=plan.version,
-        spec_hash=plan.spec_hash,
-        run_id=run.run_id,
-        idempotency_key=f"rollout:{row['id']}:plan",
-        evidence={
-            "plan": values["plan"],
-            "candidate": candidate["evidence"],
-            "estimate": [] if plan.estimate is None else describe(plan.estimate),
-            "by_hand": by_hand.model_dump(mode="json") if by_hand else None,
-        },
-    )
-    rt.ledger.write(entry, connection)
+    row = open_planned(connection, rt, run, plan, act="plan rollout", reason=reason, candidate=candidate["id"], evidence=evidence)
     return _planned(row)
 
 

@@ -10,17 +10,17 @@ import time
 from sqlalchemy import Connection, select
 
 from include.lifecycle.database import lock_model, transaction
-from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout, RolloutOutcome
 from include.lifecycle.rollout.estimate import estimate
 from include.lifecycle.rollout.experiment import CHECK
 from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import open_rollout
+from include.lifecycle.rollout.opening import open_planned
 from include.lifecycle.rollout.plans import make_plan
 from include.lifecycle.rollout.recent_traffic import RecentTraffic, recent_traffic
 from include.lifecycle.rollout.rollback_notes import under_way
-from include.lifecycle.rollout.states import Plan, State, Status
+from include.lifecycle.rollout.states import Plan, State
 from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
@@ -78,33 +78,8 @@ def aa_plan(spec: ModelSpec, champion: int, traffic: RecentTraffic) -> Plan:
 
 def _open(connection: Connection, rt: Runtime, run: RunContext, plan: Plan, reason: str) -> PlannedRollout:
     told = f"A/A test of version {plan.version}: {plan.stages[0].baseline} % of the keys to a second server of it; {reason}"
-    values = {
-        "model": plan.model,
-        "version": plan.version,
-        "champion": plan.champion,
-        "strategy": plan.strategy,
-        "reason": told,
-        "plan": plan.model_dump(mode="json"),
-        "status": Status().model_dump(mode="json"),
-        "run_id": run.run_id,
-        "created_at": rt.clock.now(),
-    }
-    rollout_id = connection.execute(rollouts.insert().values(values).returning(rollouts.c.id)).scalar_one()
-    entry = Entry(
-        model=plan.model,
-        kind="rollout",
-        act="plan A/A test",
-        reason=told,
-        actor=run.actor,
-        version_before=plan.champion,
-        version_after=plan.champion,
-        spec_hash=plan.spec_hash,
-        run_id=run.run_id,
-        idempotency_key=f"rollout:{rollout_id}:plan",
-        evidence={"plan": values["plan"]},
-    )
-    rt.ledger.write(entry, connection)
-    return _planned(plan.model, rollout_id, plan.champion, told)
+    row = open_planned(connection, rt, run, plan, act="plan A/A test", reason=told)
+    return _planned(plan.model, row["id"], plan.champion, told)
 
 
 def _planned(model: str, rollout_id: int | None, champion: int | None, reason: str) -> PlannedRollout:
