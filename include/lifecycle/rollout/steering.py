@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
+from uuid import uuid4
 
 from sqlalchemy import Connection, RowMapping, func, select
 
@@ -56,7 +57,7 @@ def steer(
         driven = is_driven(connection, row)
     if command == "abort" and not driven:
         end = close_rollout if row["state"] == State.PLANNED.value else abort_rollout
-        end(rt, row["id"], f"steer:{by}", wish.told, hands=hands)
+        end(rt, row["id"], f"steer:{by}:{uuid4().hex[:8]}", wish.told, hands=hands)
     return int(row["id"])
 
 

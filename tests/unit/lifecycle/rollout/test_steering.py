@@ -135,6 +135,22 @@ def test_without_a_driver_an_abort_is_carried_out_here(rt, world, open_rollout, 
     assert (row["state"], row["reason"], row["command"]) == ("refused", "ada asked to abort: not this week", None)
 
 
+def test_two_aborts_by_one_person_are_two_drivers(rt, world, open_rollout, row_of):
+    """The second takes over from the first, which may only be slow: it must find its lease gone."""
+    rollout_id = open_rollout(**QUICK)
+    look(rt, rollout_id, world)
+    world.fail["apply"] = SourceUnavailableError("the gateway is down")
+    found = []
+    for _ in range(2):
+        with transaction(rt.engine) as connection:
+            connection.execute(text("UPDATE rollouts SET lease_until = NULL"))
+        with pytest.raises(SourceUnavailableError):
+            ask(rt, world, "abort", "wrong prices")
+        found.append((row_of(rollout_id)["lease_holder"], row_of(rollout_id)["epoch"]))
+    assert found[0][0] != found[1][0]
+    assert found[0][1] + 1 == found[1][1]
+
+
 @pytest.fixture
 def held(rt, world, open_rollout, row_of):
     """A rollout whose time was up without a conclusion: held with a part of the traffic."""
