@@ -7,6 +7,7 @@ Formulas, sources and measured error rates: docs/rollout-analysis.md.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from include.lifecycle.rollout.experiment import check_experiment
 from include.lifecycle.rollout.harm import known_share
@@ -36,7 +37,7 @@ def check_error_rate(plan: Plan, seen: Measurement, stage: Stage | None = None) 
         (hits, total), (other_hits, other_total) = test.champion, test.challenger
         ours, theirs = f"{other_hits:.0f} of {other_total:.0f}", f"{hits:.0f} of {total:.0f}"
         harm = f"{ours} requests failed or got no answer, beside {theirs} in the same seconds"
-    more = {"difference": test.difference, "error_floor": limits.error_floor, "left": seen.left}
+    more: dict[str, Any] = {"difference": test.difference, "error_floor": limits.error_floor, "left": seen.left}
     more |= {"unplanned": unplanned} if unplanned else {}
     return with_harm(hard, harm, test.log_best, plan.alpha, more)
 
