@@ -70,7 +70,7 @@ class RolloutSection(Section):
     on_inconclusive: Literal["roll_back", "hold"] = Field(description="what happens when the evidence does not come")
     bake: Duration = Field(description="wall time of provisional promotion, while the old champion stays warm")
     poll: PositiveDuration = Field(description="wall time between two looks of the driver")
-    lease: PositiveDuration = Field(description="wall time after which another driver may take over")
+    lease: PositiveDuration = Field(description="wall time after which another driver may take over, at least 5 x `poll`")
 
     @field_validator("metrics")
     @classmethod
