@@ -251,8 +251,13 @@ def test_command_line(rt, world, rolling_out, capsys, gateway_log):
     drive(rt, rolling_out, world, gateway_log, failed=1)
     assert run(rt, "status") == 1
     assert "ended: " in capsys.readouterr().out
-    assert main(["rollout", "nobody", "status"], settings=rt.settings) == 1
-    assert capsys.readouterr().out == "nobody never had a rollout\n"
+    assert main(["rollout", "flight_delay", "status"], settings=rt.settings) == 1
+    assert capsys.readouterr().out == "flight_delay never had a rollout\n"
+    for act in ("status", "abort"):
+        assert main(["rollout", "flight_delai", act, "--reason", "x"], settings=rt.settings) == 2
+        assert "did you mean 'flight_delay'?" in capsys.readouterr().err
+    assert main(["rollout", "flight_delay", "abort", "--reason", "x", "--json"], settings=rt.settings) == 1
+    assert "refused" in json.loads(capsys.readouterr().out)
 
 
 def test_status_tells_of_a_driver_that_went_away(rt, rolling_out, capsys):
