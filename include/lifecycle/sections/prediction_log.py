@@ -40,7 +40,8 @@ class PredictionLogSection(Section):
         description="wall time after which a segment is closed, 1s to 1d: how late a row becomes Parquet at most"
     )
     destination: Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.=-]+)*$")] | None = Field(
-        description="where compacted files go: `s3://bucket/prefix` (account: MODELOPS_S3_*); null: they stay in the storage folder"
+        description="where compacted files go: `s3://bucket/prefix` (account: MODELOPS_S3_*); "
+        "null: they stay in the storage folder"
     )
     keep: PositiveDuration = Field(
         description="event time that rows are kept; longer where labels, monitoring, an open signal or an open rollout need them"
