@@ -18,7 +18,7 @@ from include.lifecycle.errors import GateFailedError, GatewayRejectedError, Life
 from include.lifecycle.rollout import gateway
 from include.lifecycle.rollout.targets.base import Target
 from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Mirror, Server
-from tests.integration.rollout_stack import running_stack, tiny_target, tiny_version
+from tests.integration.rollout_stack import quick_target, running_stack, tiny_target, tiny_version
 
 pytestmark = pytest.mark.integration
 MODEL = "churn"
@@ -73,7 +73,7 @@ def lab(stack, make_runtime, monkeypatch):
     """The embedded target; its servers and traffic are cleared afterwards. Two seconds are patience enough for a sick server."""
     monkeypatch.setattr(gateway, "READ_BACK_SECONDS", 2.0)
     rt = make_runtime(**stack.environment)
-    target = tiny_target(rt)
+    target = quick_target(rt)
     yield TargetLab(rt, target, stack.port)
     target.gateway.write(list)
     target.processes.stop([one for kind in (False, True) for one in target.processes.of(MODEL, baseline=kind)])
@@ -112,7 +112,7 @@ def test_a_version_that_does_not_start_is_refused_in_words(lab):
     folder = lab.rt.storage.served(MODEL, 5)
     folder.mkdir(parents=True)
     with pytest.raises(GateFailedError, match=r"server-churn-5 is not ready .*behaviour.json"):
-        lab.target.ensure_server(MODEL, 5, folder, "0" * 64, lab.rt.storage.predictions(MODEL))
+        tiny_target(lab.rt).ensure_server(MODEL, 5, folder, "0" * 64, lab.rt.storage.predictions(MODEL))
 
 
 def test_traffic_goes_where_it_is_split(lab):

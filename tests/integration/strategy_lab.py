@@ -16,7 +16,7 @@ from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desir
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.spec import RolloutSection
 from include.lifecycle.tables import candidates
-from tests.integration.rollout_stack import Clients, tiny_target, tiny_version
+from tests.integration.rollout_stack import Clients, quick_target, tiny_version
 
 MODEL = "flights"
 SOON = {"at_least": "500ms", "requests": 60}
@@ -34,7 +34,7 @@ class Lab:
     seen: list = field(default_factory=list)
 
     def __post_init__(self):
-        self.target = tiny_target(self.rt)
+        self.target = quick_target(self.rt)
         self.hands = replace(
             usual_hands(self.rt),
             target=self.target,
@@ -105,12 +105,9 @@ class Lab:
         return running, len(self.target.servers(MODEL, baseline=True))
 
     def clear(self):
-        """Take away traffic and servers."""
+        """Take away traffic and servers: no client is left for whom they would have to be drained."""
         self.target.gateway.write(list)
-        for version in self.target.servers(MODEL, baseline=True):
-            self.target.stop_server(MODEL, version, baseline=True)
-        for version in self.target.servers(MODEL):
-            self.target.stop_server(MODEL, version)
+        self.target.processes.stop([one for kind in (False, True) for one in self.target.processes.of(MODEL, baseline=kind)])
 
     def _promote(self, rt, model, version, *, reason, key, actor, connection):
         self.aliases = {"champion": version, "previous": 7}

@@ -9,10 +9,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 from tests.conftest import NOW
 from tests.integration.logging_server import truth
-from tests.integration.rollout_stack import Clients
+from tests.integration.rollout_stack import Clients, quick_target
 from tests.integration.strategy_lab import MODEL, Lab
 
 AT = NOW - timedelta(days=3)
@@ -23,7 +22,7 @@ class LoggingLab(Lab):
 
     def __post_init__(self):
         super().__post_init__()
-        self.target = EmbeddedTarget(self.rt, module="tests.integration.logging_server")
+        self.target = quick_target(self.rt, "tests.integration.logging_server")
         self.hands = replace(self.hands, target=self.target)
 
     def _folder(self, rt, model, version):
