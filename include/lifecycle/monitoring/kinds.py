@@ -13,19 +13,13 @@ SECURITY = "security"
 COVARIATE = "covariate"
 PREDICTION_DRIFT = "prediction_drift"
 DECAY = "decay"
-POPULATION = "population"
-EQUIPMENT = "equipment"
-ATTRIBUTION_DRIFT = "attribution_drift"
-MULTIVARIATE_DRIFT = "multivariate_drift"
-SKEW = "skew"
-BIAS = "bias"
 
-Leads = Literal["retrain", "freeze", "support", "warn"]
+Leads = Literal["retrain", "freeze", "support"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a signal of this kind does. `leads` to a retraining, freezes training, supports a decay, or only warns.
+    """What a signal of this kind does. `leads` to a retraining, freezes training, or supports a decay.
 
     `of_a_version`: it is measured against a version's own reference, so it ends with that version. `of_a_column`: its cause names
     a feature, and it ends when that is no longer watched.
@@ -45,12 +39,6 @@ KINDS: Final = {
         Kind(COVARIATE, "support", of_a_version=True, of_a_column=True),
         Kind(PREDICTION_DRIFT, "support", of_a_version=True),
         Kind(DECAY, "retrain", of_a_version=True),
-        Kind(POPULATION, "support", of_a_version=True, of_a_column=True),
-        Kind(EQUIPMENT, "support", of_a_version=True, of_a_column=True),
-        Kind(ATTRIBUTION_DRIFT, "support", of_a_version=True),
-        Kind(MULTIVARIATE_DRIFT, "support", of_a_version=True),
-        Kind(SKEW, "warn", of_a_version=True, of_a_column=True),
-        Kind(BIAS, "warn", of_a_version=True),
     )
 }
 

@@ -1,1 +1,0 @@
-"""Alerts: what people are told of, how urgently, and by which way."""
