@@ -69,9 +69,8 @@ def stack():
 
 
 @pytest.fixture
-def lab(stack, make_runtime, monkeypatch):
-    """The embedded target; its servers and traffic are cleared afterwards. Two seconds are patience enough for a sick server."""
-    monkeypatch.setattr(gateway, "READ_BACK_SECONDS", 2.0)
+def lab(stack, make_runtime):
+    """The embedded target; its servers and traffic are cleared afterwards."""
     rt = make_runtime(**stack.environment)
     target = quick_target(rt)
     yield TargetLab(rt, target, stack.port)
@@ -216,9 +215,10 @@ def test_one_version_by_its_path_belongs_to_no_arm(lab):
     assert {(one["x-modelops-assigned"], one["x-modelops-arm"]) for one in lab.seen(servers[2])[0]} == {(None, None)}
 
 
-def test_what_is_sick_gets_no_traffic_and_nothing_changes(lab):
+def test_what_is_sick_gets_no_traffic_and_nothing_changes(lab, monkeypatch):
     servers = {1: lab.serve(1)}
     lab.apply({1: 100}, servers)
+    monkeypatch.setattr(gateway, "READ_BACK_SECONDS", 1.0)  # patience enough for what is never ready
     dead = Server(port=9, digest="0", folder="/nowhere")
     for weights, more in (({1: 50, 2: 50}, {}), ({1: 100, 2: 0}, {"mirror": Mirror(version=2, percent=10)})):
         with pytest.raises(GatewayRejectedError, match=r"churn-2.*port 9"):
