@@ -21,8 +21,8 @@ from pathlib import Path
 
 from benchmarks.servers import free_port
 from include.lifecycle.errors import SourceUnavailableError
-from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
-from include.lifecycle.rollout.gateway import envoy_command, initialise
+from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
+from include.lifecycle.rollout.gateway.gateway import envoy_command, initialise
 from include.lifecycle.rollout.targets.supervisor import Supervisor
 from include.stack import launch
 

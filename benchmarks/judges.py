@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from include.lifecycle.rollout.harm import QUANTILES
+from include.lifecycle.rollout.judging.harm import QUANTILES
 from include.lifecycle.statistics.safe_test import advance, empty, log_e
 
 Floats = NDArray[np.float64]

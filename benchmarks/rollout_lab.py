@@ -20,12 +20,12 @@ from benchmarks.gateway_stack import GATEWAY, GatewayStack
 from include.lifecycle.database import transaction
 from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout.driver import drive_once
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.sources.base import usual_sources
 from include.lifecycle.rollout.states import Plan, Status
 from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 from include.lifecycle.rollout.targets.programs import ServerProgram
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import candidates, rollouts
 

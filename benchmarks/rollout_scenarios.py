@@ -14,7 +14,7 @@ from benchmarks.clients import Clients
 from benchmarks.gateway_stack import wait_for
 from benchmarks.rollout_lab import MODEL, RolloutLab, cleared, stage
 from include.lifecycle.rollout.driver import abort_rollout
-from include.lifecycle.rollout.traffic import Mirror
+from include.lifecycle.rollout.gateway.traffic import Mirror
 
 Numbers = dict[str, Any]
 CHAMPION, CHALLENGER = 1, 2

@@ -16,8 +16,8 @@ from typing import Any
 
 from benchmarks.harness import child_environment
 from benchmarks.servers import await_process, end_process, free_port
-from include.lifecycle.rollout.gateway import Gateway, envoy_command, initialise
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server
+from include.lifecycle.rollout.gateway.gateway import Gateway, envoy_command, initialise
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server
 from include.settings import PROJECT_ROOT
 
 NUMERIC, CATEGORICAL = [f"n{number}" for number in range(7)], [f"c{number}" for number in range(3)]
@@ -145,8 +145,8 @@ def gateway(folder: Path, model: Running, digest: str) -> Iterator[Running]:
 def _gateway(root: Path, admin: int) -> Gateway:
     from datetime import timedelta
 
-    from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
-    from include.lifecycle.rollout.envoy_config import Timeouts
+    from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
+    from include.lifecycle.rollout.gateway.envoy_config import Timeouts
 
     return Gateway(root, EnvoyAdmin(f"http://127.0.0.1:{admin}"), Timeouts(timedelta(seconds=10), timedelta(seconds=3)))
 

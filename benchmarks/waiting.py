@@ -53,11 +53,11 @@ def open_rollouts(names: list[str]) -> dict[str, Any]:
     """A row per model: version 2 at its first step beside champion 1."""
     from include.lifecycle.database import transaction
     from include.lifecycle.loading import load_model
-    from include.lifecycle.rollout.measurements import start_of_step
-    from include.lifecycle.rollout.plans import make_plan
-    from include.lifecycle.rollout.recent_traffic import RecentTraffic
+    from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, write_desired
+    from include.lifecycle.rollout.judging.measurements import start_of_step
+    from include.lifecycle.rollout.planning.plans import make_plan
+    from include.lifecycle.rollout.planning.recent_traffic import RecentTraffic
     from include.lifecycle.rollout.states import State, Status
-    from include.lifecycle.rollout.traffic import DesiredTraffic, Server, write_desired
     from include.lifecycle.runtime import build_runtime
     from include.lifecycle.tables import rollouts
     from include.settings import load_settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.lifecycle.rollout.approval_need import LEVELS, RISKS
+from include.lifecycle.rollout.approving.need import LEVELS, RISKS
 from include.lifecycle.sections.approval import Level
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from include.lifecycle.rollout.watchdog_health import GAUGES
+from include.lifecycle.rollout.watchdog.health import GAUGES
 from include.stack.credentials import Credentials
 from include.stack.databases import answers
 from include.stack.layout import Layout

@@ -187,7 +187,7 @@ class LocalStack:
         ports.write(self.layout.ports_file)
 
     def _write_files(self) -> None:
-        from include.lifecycle.rollout.gateway import initialise
+        from include.lifecycle.rollout.gateway.gateway import initialise
 
         postgres.initialise(self.layout.postgres, self.secrets.password(postgres.SUPERUSER))
         write_airflow_config(self.layout, self.ports, self.secrets)

@@ -56,7 +56,7 @@ def base_environment(layout: Layout) -> dict[str, str]:
 
 def build_programs(layout: Layout, ports: Ports, credentials: Credentials, settings: dict[str, str]) -> list[Program]:
     """All programs in the order in which they may start; `settings`: MODELOPS_* for Airflow's components."""
-    from include.lifecycle.rollout.gateway import envoy_command
+    from include.lifecycle.rollout.gateway.gateway import envoy_command
 
     server = Program(
         "postgres",
@@ -69,7 +69,9 @@ def build_programs(layout: Layout, ports: Ports, credentials: Credentials, setti
     return [
         server,
         Program("gateway", envoy_command(layout.gateway / "bootstrap.json"), priority=20),
-        Program("watchdog", [sys.executable, "-m", "include.lifecycle.rollout.watchdog"], settings | _ONE_THREAD, priority=20),
+        Program(
+            "watchdog", [sys.executable, "-m", "include.lifecycle.rollout.watchdog.process"], settings | _ONE_THREAD, priority=20
+        ),
         _mlflow(layout, ports, credentials),
         *_airflow(layout, credentials, settings),
     ]

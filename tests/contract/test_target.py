@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from include.lifecycle.errors import GateFailedError, GatewayRejectedError, LifecycleError
-from include.lifecycle.rollout import gateway
+from include.lifecycle.rollout.gateway import gateway
+from include.lifecycle.rollout.gateway.traffic import Baseline, DesiredTraffic, Mirror, Server
 from include.lifecycle.rollout.targets.base import Target
-from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Mirror, Server
 from tests.integration.rollout_stack import quick_target, running_stack, tiny_target, tiny_version
 
 pytestmark = pytest.mark.integration

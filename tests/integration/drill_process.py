@@ -1,6 +1,6 @@
 """A drill in a process of its own, to be killed: `python -m tests.integration.drill_process`."""
 
-from include.lifecycle.rollout.drill import run_drill
+from include.lifecycle.rollout.drills.drill import run_drill
 from include.lifecycle.runtime import RunContext, build_runtime
 from include.settings import load_settings
 

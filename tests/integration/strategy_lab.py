@@ -10,9 +10,9 @@ from include.lifecycle.loading import load_model
 from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout.driver import drive_once
 from include.lifecycle.rollout.effects import usual_hands
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.rollout.lease import rollout_row
-from include.lifecycle.rollout.planning import plan_rollout
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
+from include.lifecycle.rollout.planning.planning import plan_rollout
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.spec import RolloutSection
 from include.lifecycle.tables import candidates

@@ -12,13 +12,13 @@ from sqlalchemy import select
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.registry.backup import make_backup
-from include.lifecycle.rollout.drill import last_drill, run_drill
-from include.lifecycle.rollout.drill_report import judged
-from include.lifecycle.rollout.drill_traces import only_drill, traces
-from include.lifecycle.rollout.freezing import ALL, freeze
+from include.lifecycle.rollout.drills.drill import last_drill, run_drill
+from include.lifecycle.rollout.drills.report import judged
+from include.lifecycle.rollout.drills.traces import only_drill, traces
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.rollout.reconcile import reconcile
 from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
+from include.lifecycle.rollout.ways_back.freezing import ALL, freeze
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import desired_traffic
 from tests.integration.canary_driver import tiny_hands
@@ -115,7 +115,7 @@ def test_an_old_backup_misses_the_recovery_point(rt, make_runtime, mlflow_server
 def run_report(rt):
     from datetime import UTC, datetime
 
-    from include.lifecycle.rollout.drill_report import DrillReport
+    from include.lifecycle.rollout.drills.report import DrillReport
 
     figures = {"detection": 1.0, "decision": 0.1, "traffic": 0.1, "recovery": 3.0, "requests": 500, "failed": 0}
     return DrillReport(model="_drill_x", at=datetime.now(UTC), **figures)

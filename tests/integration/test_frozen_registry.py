@@ -6,7 +6,7 @@ import pytest
 
 from include.lifecycle.errors import GateFailedError, SourceUnavailableError
 from include.lifecycle.registry import promotion
-from include.lifecycle.rollout.freezing import ALL, freeze, unfreeze
+from include.lifecycle.rollout.ways_back.freezing import ALL, freeze, unfreeze
 from tests.integration.test_registry_promotion import Model
 from tests.integration.test_registry_retirement import House
 

@@ -15,7 +15,7 @@ from include.lifecycle.registry.artefacts import model_version
 from include.lifecycle.registry.promotion import promote
 from include.lifecycle.registry.release import release_candidate
 from include.lifecycle.results import Evaluation, PreparedData, RegisteredVersion
-from include.lifecycle.rollout.planning import plan_rollout
+from include.lifecycle.rollout.planning.planning import plan_rollout
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates

@@ -17,7 +17,7 @@ from include.lifecycle.registry.client import ensure_experiment, registry_client
 from include.lifecycle.registry.promotion import demote, promote
 from include.lifecycle.registry.retirement import retire_versions
 from include.lifecycle.results import Retirement
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, write_desired
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, write_desired
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.tables import candidates, rollouts
 from include.lifecycle.verdicts import Outcome

@@ -11,8 +11,8 @@ from include.lifecycle.commands import rollback
 from include.lifecycle.registry.artefacts import MANIFEST_TAG, REMOVED_TAG, materialise_version, model_version
 from include.lifecycle.registry.client import champion_version, registry_client
 from include.lifecycle.registry.promotion import promote
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server
 from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server
 from include.serving.version_folder import verify
 from tests.integration.registry_lab import Lab, lab_spec
 from tests.integration.rollout_stack import Clients, running_stack

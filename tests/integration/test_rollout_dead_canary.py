@@ -9,8 +9,8 @@ from include.lifecycle.database import transaction
 from include.lifecycle.rollout.driver import drive_once
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.states import Plan, State, Status
-from include.lifecycle.rollout.watchdog_journal import CanaryLease
-from include.lifecycle.rollout.watchdog_judge import Watch
+from include.lifecycle.rollout.watchdog.journal import CanaryLease
+from include.lifecycle.rollout.watchdog.judge import Watch
 from include.lifecycle.storage import write_whole
 from tests.integration.rollout_stack import Clients, running_stack
 from tests.integration.strategy_lab import MODEL, Lab

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from include.lifecycle.database import transaction
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server
 from include.lifecycle.rollout.states import State, Status
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server
 from include.lifecycle.runtime import build_runtime
 from include.lifecycle.tables import rollouts
 from include.settings import load_settings

@@ -14,7 +14,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GatewayRejectedError, SourceUnavailableError
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
 from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version, wait_for
 
 pytestmark = pytest.mark.integration
@@ -98,7 +98,7 @@ def test_refused_routes_leave_the_old_ones(place, monkeypatch):
     rt, target = place
     servers = {1: serve(rt, target, 1)}
     target.apply(traffic({1: 100}, servers, 1))
-    from include.lifecycle.rollout import gateway
+    from include.lifecycle.rollout.gateway import gateway
 
     text = json.dumps(gateway.render_routes([traffic({1: 100}, servers, 1)], target.gateway.timeouts)).replace(
         "churn-1", "no-such-cluster"
@@ -126,7 +126,7 @@ def test_gateway_down_is_retryable_and_a_restart_brings_the_traffic_back(place, 
 def test_rotation_of_the_access_log_loses_no_line(place, stack):
     rt, target = place
     from include.lifecycle.rollout import reconcile
-    from include.lifecycle.rollout.access_log import end_of, read_lines
+    from include.lifecycle.rollout.gateway.access_log import end_of, read_lines
 
     target.apply(traffic({1: 100}, {1: serve(rt, target, 1)}, 1))
     upkeep = replace(rt.settings.upkeep, log_bytes=1)

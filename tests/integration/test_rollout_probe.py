@@ -7,11 +7,11 @@ import time
 import pytest
 
 from include.lifecycle.database import transaction
-from include.lifecycle.rollout.server_check import check_servers
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, write_desired
+from include.lifecycle.rollout.judging.server_check import check_servers
 from include.lifecycle.rollout.sources.base import Look
 from include.lifecycle.rollout.sources.server_probe import ServerProbe
 from include.lifecycle.rollout.states import Measurement, State, Status
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, write_desired
 from include.lifecycle.statistics.sketch import Sketch
 from include.serving.log_schema import PROBE_PREFIX
 from tests.conftest import free_port

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from include.lifecycle.rollout import shadow
+from include.lifecycle.rollout.judging import shadow
 from include.lifecycle.rollout.shadowing import reader
 from tests.integration.rollout_stack import running_stack
 from tests.integration.strategy_lab import MODEL

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from include.lifecycle.errors import SourceQueryError, SourceUnavailableError
-from include.lifecycle.rollout.metric_checks import check_metric
+from include.lifecycle.rollout.judging.metric_checks import check_metric
 from include.lifecycle.rollout.sources.base import Look, read_sources
 from include.lifecycle.rollout.sources.prometheus import PrometheusSource
 from include.lifecycle.rollout.states import Measurement, State, Status

@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from include.lifecycle.cli import main
-from include.lifecycle.rollout.probes import compare_golden, infer_url, read_golden
+from include.lifecycle.rollout.before_traffic.probes import compare_golden, infer_url, read_golden
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server
 from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server
 from include.serving.version_folder import write_manifest
 from include.settings import settings
 from tests.integration.rollout_stack import Stack, running_stack

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from include.lifecycle.rollout.key_file import change_keys
+from include.lifecycle.rollout.before_traffic.key_file import change_keys
 from include.serving.api_keys import new_key, revoked
 from tests.integration.test_serving_server import refused
 from tests.unit.serving.folders import build_folder, one_row, request_body

@@ -14,10 +14,10 @@ from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError, SourceUnavailableError
 from include.lifecycle.loading import load_model
 from include.lifecycle.results import PlannedRollout
-from include.lifecycle.rollout.probes import read_golden
-from include.lifecycle.rollout.probes import request_body as golden_body
-from include.lifecycle.rollout.serving_check import check_serving
-from include.lifecycle.rollout.staging import bad_requests, staging_tests
+from include.lifecycle.rollout.before_traffic.probes import read_golden
+from include.lifecycle.rollout.before_traffic.probes import request_body as golden_body
+from include.lifecycle.rollout.before_traffic.serving_check import check_serving
+from include.lifecycle.rollout.before_traffic.staging import bad_requests, staging_tests
 from include.lifecycle.rollout.states import Status
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.sections.staging import StagingSection

@@ -21,7 +21,7 @@ from include.lifecycle.registry.artefacts import materialise_profile, materialis
 from include.lifecycle.registry.client import registry_client
 from include.lifecycle.registry.promotion import promote
 from include.lifecycle.registry.scoring import fitted_scores, load_fitted
-from include.lifecycle.rollout.probes import compare_golden
+from include.lifecycle.rollout.before_traffic.probes import compare_golden
 from include.lifecycle.tables import windows
 from tests.conftest import PostgresServer
 from tests.integration.task_life import LIVE, Life, life_spec, live_trips, past_trips, request_of, shuffled

@@ -15,12 +15,12 @@ from sqlalchemy import select
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.rollout.driver import drive_once
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.rollout.reconcile import reconcile
 from include.lifecycle.rollout.states import State, Status
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
-from include.lifecycle.rollout.watchdog import Watchdog
-from include.lifecycle.rollout.watchdog_health import GAUGES
-from include.lifecycle.rollout.watchdog_journal import JOURNAL, renew, returned
+from include.lifecycle.rollout.watchdog.health import GAUGES
+from include.lifecycle.rollout.watchdog.journal import JOURNAL, renew, returned
+from include.lifecycle.rollout.watchdog.process import Watchdog
 from include.lifecycle.runtime import build_runtime
 from include.lifecycle.tables import rollouts
 from include.settings import load_settings
@@ -127,7 +127,7 @@ def test_driver_and_database_die_at_half_the_traffic(stack):
         tiny_version(rt, MODEL, 8, fail=0.04)
         rollout = open_rollout(rt, plan())
         with (
-            process(environment, "include.lifecycle.rollout.watchdog"),
+            process(environment, "include.lifecycle.rollout.watchdog.process"),
             process(environment, "tests.integration.canary_driver", str(rollout)) as driver,
             Clients(stack.port, PATH, count=4, pause=0.02) as clients,
         ):

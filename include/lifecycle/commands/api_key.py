@@ -13,7 +13,7 @@ from typing import Any
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.errors import SettingsError
 from include.lifecycle.loading import model_names
-from include.lifecycle.rollout.key_file import change_keys
+from include.lifecycle.rollout.before_traffic.key_file import change_keys
 from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.units import parse_duration
 from include.serving.api_keys import EVERY_MODEL, ApiKey, new_key, read_keys, revoked

@@ -10,7 +10,7 @@ from include.lifecycle.commands.tables import aligned
 from include.settings import Settings
 
 if TYPE_CHECKING:
-    from include.lifecycle.rollout.deployments import Deployment, DeploymentDetail
+    from include.lifecycle.rollout.telling.deployments import Deployment, DeploymentDetail
 
 HEAD = ("ID", "MODEL", "VERSION", "STRATEGY", "STATE", "ENVIRONMENT", "STAGE", "WEIGHTS", "PLANNED (UTC)", "REASON")
 EVENTS_HEAD = ("AT (UTC)", "KIND", "ACT", "VERDICT", "WEIGHTS", "ACTOR", "REASON")
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Read and print."""
     from include.lifecycle.commands.known import known_by_rollouts
     from include.lifecycle.database import transaction
-    from include.lifecycle.rollout.deployments import find_deployment, list_deployments
+    from include.lifecycle.rollout.telling.deployments import find_deployment, list_deployments
     from include.lifecycle.runtime import build_runtime
 
     if arguments.id is not None and arguments.model is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from include.settings import Settings
 
 if TYPE_CHECKING:
-    from include.lifecycle.rollout.drill_report import DrillReport
+    from include.lifecycle.rollout.drills.report import DrillReport
 
 CODES = {"pass": 0, "fail": 1, "inconclusive": 3}
 
@@ -26,7 +26,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Run a drill here, or show the last one."""
-    from include.lifecycle.rollout.drill import last_drill, run_drill
+    from include.lifecycle.rollout.drills.drill import last_drill, run_drill
     from include.lifecycle.runtime import RunContext, build_runtime
 
     rt = build_runtime(settings)

@@ -36,7 +36,7 @@ def add_to(subparsers: Any) -> None:
 
 def run_freeze(arguments: argparse.Namespace, settings: Settings) -> int:
     """Freeze, or list."""
-    from include.lifecycle.rollout import freezing
+    from include.lifecycle.rollout.ways_back import freezing
     from include.lifecycle.runtime import build_runtime
 
     rt = build_runtime(settings)
@@ -62,7 +62,7 @@ def run_freeze(arguments: argparse.Namespace, settings: Settings) -> int:
 def run_unfreeze(arguments: argparse.Namespace, settings: Settings) -> int:
     """End a freeze; a model stays frozen while everything is."""
     from include.lifecycle.database import transaction
-    from include.lifecycle.rollout import freezing
+    from include.lifecycle.rollout.ways_back import freezing
     from include.lifecycle.runtime import build_runtime
 
     model = _scope(arguments, settings)
@@ -89,7 +89,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _scope(arguments: argparse.Namespace, settings: Settings) -> str:
-    from include.lifecycle.rollout.freezing import ALL
+    from include.lifecycle.rollout.ways_back.freezing import ALL
 
     if arguments.all and arguments.model is not None:
         raise LifecycleError(f"got both model {arguments.model!r} and --all; allowed: one of them")
@@ -103,7 +103,7 @@ def _named(model: str) -> str:
 
 
 def _list(rt: Runtime, *, as_json: bool) -> int:
-    from include.lifecycle.rollout.freezing import standing, told
+    from include.lifecycle.rollout.ways_back.freezing import standing, told
 
     rows = standing(rt)
     if as_json:

@@ -25,7 +25,7 @@ def add_to(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Plan and print."""
-    from include.lifecycle.rollout.preview import preview_rollout
+    from include.lifecycle.rollout.planning.preview import preview_rollout
     from include.lifecycle.runtime import build_runtime
 
     rt = build_runtime(settings)

@@ -75,7 +75,7 @@ def in_words(plan: RollbackPlan) -> list[str]:
 
 
 def _plan(arguments: argparse.Namespace, settings: Settings, spec: ModelSpec) -> int:
-    from include.lifecycle.rollout.rollback import plan_rollback
+    from include.lifecycle.rollout.ways_back.rollback import plan_rollback
     from include.lifecycle.runtime import build_runtime
 
     rt = build_runtime(settings)
@@ -88,7 +88,7 @@ def _plan(arguments: argparse.Namespace, settings: Settings, spec: ModelSpec) ->
 
 
 def _direct(arguments: argparse.Namespace, settings: Settings, spec: ModelSpec) -> int:
-    from include.lifecycle.rollout.rollback import Occasion, roll_back_model
+    from include.lifecycle.rollout.ways_back.rollback import Occasion, roll_back_model
     from include.lifecycle.runtime import RunContext, build_runtime
 
     rt = build_runtime(settings)

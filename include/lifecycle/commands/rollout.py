@@ -61,9 +61,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _status(rt: Runtime, arguments: argparse.Namespace) -> int:
     from include.lifecycle.database import transaction
-    from include.lifecycle.rollout.standing import as_json, in_words
     from include.lifecycle.rollout.states import State
     from include.lifecycle.rollout.steering import latest_rollout
+    from include.lifecycle.rollout.telling.standing import as_json, in_words
 
     with transaction(rt.engine) as connection:
         row = latest_rollout(connection, arguments.model)

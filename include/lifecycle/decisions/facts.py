@@ -14,7 +14,7 @@ from include.lifecycle.decisions.automation import stopped
 from include.lifecycle.decisions.questions import models_with_questions
 from include.lifecycle.decisions.raising import Fact, open_kinds, raise_fact, resolve
 from include.lifecycle.decisions.schedule import missed_slot
-from include.lifecycle.rollout.freezing import frozen_reason
+from include.lifecycle.rollout.ways_back.freezing import frozen_reason
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates, desired_traffic, ledger, training_requests

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 from include.lifecycle.decisions.automation import stopped
 from include.lifecycle.decisions.questions import declined_effects
 from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView
-from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.states import OPEN_STATES
+from include.lifecycle.rollout.ways_back.freezing import frozen_reason
 from include.lifecycle.tables import candidates, desired_traffic, rollouts, signals, training_requests
 from include.lifecycle.training.permission import trainings_in_month
 

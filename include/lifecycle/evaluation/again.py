@@ -1,7 +1,7 @@
 """A candidate judged again because the champion changed since its evaluation: by its own artefact, on its own hold-out.
 
-Planning a rollout asks (rollout/recheck.py). What had nothing to do with the champion stands as it was evaluated; every gate
-that compares with a rival is run anew, and so is what makes the version the next anchor.
+Planning a rollout asks (rollout/planning/recheck.py). What had nothing to do with the champion stands as it was evaluated; every
+gate that compares with a rival is run anew, and so is what makes the version the next anchor.
 """
 
 from __future__ import annotations

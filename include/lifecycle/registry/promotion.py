@@ -18,7 +18,7 @@ from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.artefacts import REMOVED_TAG, model_version
 from include.lifecycle.registry.client import ALIASES, CHALLENGER, CHAMPION, PREVIOUS, SHADOW, aliases_of, registry_calls
 from include.lifecycle.registry.stages import NO_STAGE, STAGE_TAG, check_movement, stage_after
-from include.lifecycle.rollout.freezing import refuse_frozen
+from include.lifecycle.rollout.ways_back.freezing import refuse_frozen
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import ledger
 

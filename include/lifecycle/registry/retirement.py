@@ -27,7 +27,7 @@ from include.lifecycle.registry.retention import (
 from include.lifecycle.registry.stages import ARCHIVED, STAGE_TAG, check_movement
 from include.lifecycle.registry.usage import released_at
 from include.lifecycle.results import Retirement
-from include.lifecycle.rollout.freezing import frozen_reason
+from include.lifecycle.rollout.ways_back.freezing import frozen_reason
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, RowMapping, func, select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.rollout.evidence import Command
-from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.states import Plan, State, Status
-from include.lifecycle.rollout.watchdog_journal import watchdog_act
+from include.lifecycle.rollout.watchdog.journal import watchdog_act
+from include.lifecycle.rollout.ways_back.freezing import frozen_reason
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import candidates, rollouts
 

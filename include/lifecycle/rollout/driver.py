@@ -20,15 +20,15 @@ from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout import machine
 from include.lifecycle.rollout.circumstances import asked_of, circumstances, evidence_of, settle
 from include.lifecycle.rollout.effects import Effects
-from include.lifecycle.rollout.freezing import frozen_reason
+from include.lifecycle.rollout.gateway.traffic import read_desired
 from include.lifecycle.rollout.hands import Hands, usual_hands
+from include.lifecycle.rollout.judging.measurements import PerformanceReader, measure, start_of_step
 from include.lifecycle.rollout.lease import Lease, rollout_row, take_lease
-from include.lifecycle.rollout.measurements import PerformanceReader, measure, start_of_step
 from include.lifecycle.rollout.sources.base import Look, read_sources
 from include.lifecycle.rollout.states import Command, Measurement, Plan, State, Status, Transition
 from include.lifecycle.rollout.status_after import after, while_frozen
-from include.lifecycle.rollout.traffic import read_desired
-from include.lifecycle.rollout.watchdog_journal import clear, renew
+from include.lifecycle.rollout.watchdog.journal import clear, renew
+from include.lifecycle.rollout.ways_back.freezing import frozen_reason
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import candidates
 from include.lifecycle.verdicts import worst

@@ -12,11 +12,11 @@ from sqlalchemy import Connection
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GateFailedError
+from include.lifecycle.rollout.before_traffic.probes import infer_url, warm_up
+from include.lifecycle.rollout.gateway.traffic import Baseline, DesiredTraffic, Mirror, Server, read_desired
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import Lease
-from include.lifecycle.rollout.probes import infer_url, warm_up
 from include.lifecycle.rollout.states import Plan, Stage, State, Status, Transition
-from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Mirror, Server, read_desired
 from include.lifecycle.runtime import Runtime
 
 __all__ = ["Effects", "Hands", "usual_hands"]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from include.lifecycle.rollout.source_evidence import (
+from include.lifecycle.rollout.judging.source_evidence import (
     ActionEvidence,
     GatewayEvidence,
     MetricEvidence,

@@ -38,9 +38,9 @@ def usual_hands(rt: Runtime) -> Hands:
     from include.lifecycle.registry.artefacts import materialise_version
     from include.lifecycle.registry.client import PREVIOUS, alias_version, champion_version
     from include.lifecycle.registry.promotion import demote, foreign_aliases, promote, withdraw
-    from include.lifecycle.rollout.experiment import experiment_of
-    from include.lifecycle.rollout.performance import performance_of
-    from include.lifecycle.rollout.shadow import pairs_of
+    from include.lifecycle.rollout.judging.experiment import experiment_of
+    from include.lifecycle.rollout.judging.performance import performance_of
+    from include.lifecycle.rollout.judging.shadow import pairs_of
     from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 
     return Hands(

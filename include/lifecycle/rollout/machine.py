@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from include.lifecycle.rollout.checks import bake_checks, stage_checks
+from include.lifecycle.rollout.judging.checks import bake_checks, stage_checks
 from include.lifecycle.rollout.states import Act, Command, Measurement, Plan, Stage, State, Status, Transition
 from include.lifecycle.verdicts import Verdict
 

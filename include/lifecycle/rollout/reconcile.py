@@ -17,13 +17,13 @@ from sqlalchemy import RowMapping, func, select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import LifecycleError
-from include.lifecycle.rollout.drill_traces import is_drill, sweep_drills
+from include.lifecycle.rollout.drills.traces import is_drill, sweep_drills
 from include.lifecycle.rollout.driver import close_rollout, drive_once
-from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
+from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.reconcile_model import ModelUpkeep
 from include.lifecycle.rollout.states import OPEN_STATES, Plan, State
-from include.lifecycle.rollout.watchdog_ledger import import_journal, silence
+from include.lifecycle.rollout.watchdog.to_ledger import import_journal, silence
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import rollouts
 

@@ -14,12 +14,12 @@ from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.loading import load_model
+from include.lifecycle.rollout.gateway.traffic import Baseline, DesiredTraffic, Server, read_desired
 from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.lease import open_rollout
-from include.lifecycle.rollout.rollback import roll_back_model
-from include.lifecycle.rollout.rollback_notes import unfinished
-from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Server, read_desired
-from include.lifecycle.rollout.watchdog_journal import Returned, clear, returned
+from include.lifecycle.rollout.watchdog.journal import Returned, clear, returned
+from include.lifecycle.rollout.ways_back.rollback import roll_back_model
+from include.lifecycle.rollout.ways_back.rollback_notes import unfinished
 from include.lifecycle.runtime import RunContext, Runtime
 
 _PATIENCE = timedelta(minutes=3)  # a rollback that is not over after this has lost its task

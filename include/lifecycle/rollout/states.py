@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from include.lifecycle.rollout.estimate import Estimate
 from include.lifecycle.rollout.evidence import Command, Cursor, ExperimentEvidence, Measurement, PairEvidence, PerformanceEvidence
 from include.lifecycle.rollout.evidence import Plain as _Plain
+from include.lifecycle.rollout.planning.estimate import Estimate
 from include.lifecycle.sections.rollout_metrics import MetricSection
 from include.lifecycle.sections.rollout_strategies import AbTestSection, ShadowSection
 from include.lifecycle.sections.training import ObjectiveSection

@@ -15,8 +15,8 @@ from sqlalchemy import Connection, distinct, func, select
 
 from include.lifecycle.decisions.automation import stopped
 from include.lifecycle.decisions.calendar import frozen_until, parse_window
-from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.states import OPEN_STATES
+from include.lifecycle.rollout.ways_back.freezing import frozen_reason
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import ledger, rollouts, signals, training_requests
 

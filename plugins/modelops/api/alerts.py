@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from include.lifecycle.errors import SettingsError, SourceUnavailableError
 from include.lifecycle.loading import model_names
-from include.lifecycle.rollout.alerts import (
+from include.lifecycle.rollout.ways_back.alerts import (
     AlertRefusedError,
     RollbackAlert,
     asked_for,

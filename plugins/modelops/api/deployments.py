@@ -6,7 +6,7 @@ from fastapi import APIRouter, HTTPException, Query
 
 from include.lifecycle.database import transaction
 from include.lifecycle.loading import model_names
-from include.lifecycle.rollout.deployments import Deployment, DeploymentDetail, find_deployment, list_deployments
+from include.lifecycle.rollout.telling.deployments import Deployment, DeploymentDetail, find_deployment, list_deployments
 from include.lifecycle.runtime import runtime
 
 router = APIRouter()

@@ -11,7 +11,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from include.lifecycle.results import PlannedRollout, StageResult
-from include.lifecycle.rollout.approval_need import Seat
+from include.lifecycle.rollout.approving.need import Seat
 from include.lifecycle.runtime import RunContext, Runtime, runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.operators.base import LifecycleOperator, airflow_errors, plain, run_context
@@ -33,7 +33,7 @@ class AskApprovalOperator(LifecycleOperator):
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> dict[str, Any]:
         """Write the question into the ledger."""
-        from include.lifecycle.rollout.approval import ask_approval
+        from include.lifecycle.rollout.approving.approval import ask_approval
 
         seats = ask_approval(spec, rt, run, PlannedRollout.model_validate(self.planned))
         return {"seats": [plain(seat) for seat in seats]}
@@ -72,7 +72,7 @@ class ApproveRolloutOperator(HITLOperator):
     def execute(self, context: Context) -> Any:
         """Ask, unless nobody need answer any more."""
         from include.lifecycle.loading import load_model
-        from include.lifecycle.rollout.approval import look
+        from include.lifecycle.rollout.approving.approval import look
 
         seat = Seat.model_validate(self.seat)
         with airflow_errors():
@@ -89,7 +89,7 @@ class ApproveRolloutOperator(HITLOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Cast the vote of whoever answered; then be done, or ask again."""
-        from include.lifecycle.rollout.approval import vote
+        from include.lifecycle.rollout.approving.approval import vote
 
         answer = super().execute_complete(context, event)
         if user := answer["responded_by_user"]:
@@ -127,7 +127,7 @@ class ConfirmApprovalOperator(LifecycleOperator):
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> StageResult:
         """The rollout may go on only if this says so."""
-        from include.lifecycle.rollout.approval import confirm_approval
+        from include.lifecycle.rollout.approving.approval import confirm_approval
 
         concluded = confirm_approval(spec, rt, run, PlannedRollout.model_validate(self.planned))
         if not concluded.approved:

@@ -51,7 +51,7 @@ class RollBackModelOperator(LifecycleOperator):
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> RolloutOutcome | RollbackPlan:
         """Roll back now, or plan it; never queued behind the model's own runs."""
-        from include.lifecycle.rollout.rollback import Occasion, plan_rollback, roll_back_model
+        from include.lifecycle.rollout.ways_back.rollback import Occasion, plan_rollback, roll_back_model
 
         to_version, leaving = _version("to_version", self.to_version), _version("leaving", self.leaving)
         if str(self.plan).lower() == "true":
@@ -83,7 +83,7 @@ class FreezeOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Freeze or unfreeze; returns one sentence per thing that changed."""
-        from include.lifecycle.rollout import freezing
+        from include.lifecycle.rollout.ways_back import freezing
 
         with airflow_errors():
             rt, by = runtime(), _person(context)
@@ -102,7 +102,7 @@ class RunDrillOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the drill; its figures are the result and stand in the ledger."""
-        from include.lifecycle.rollout.drill import run_drill
+        from include.lifecycle.rollout.drills.drill import run_drill
 
         with airflow_errors():
             report = run_drill(runtime(), run_context("drill", context))

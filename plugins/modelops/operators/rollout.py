@@ -16,7 +16,7 @@ from modelops.links import RolloutReportLink
 from modelops.operators.base import LifecycleOperator, plain
 
 if TYPE_CHECKING:
-    from include.lifecycle.rollout.by_hand import ByHand
+    from include.lifecycle.rollout.planning.by_hand import ByHand
 
 
 class PlanRolloutOperator(LifecycleOperator):
@@ -27,8 +27,8 @@ class PlanRolloutOperator(LifecycleOperator):
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> PlannedRollout:
         """Claim the candidate and write the rollout's row."""
-        from include.lifecycle.rollout.by_hand import read_by_hand
-        from include.lifecycle.rollout.planning import plan_rollout
+        from include.lifecycle.rollout.planning.by_hand import read_by_hand
+        from include.lifecycle.rollout.planning.planning import plan_rollout
 
         dag_run: Any = context["dag_run"]
         by = getattr(dag_run, "triggering_user_name", None) or "airflow"
@@ -47,7 +47,7 @@ class PlanRolloutOperator(LifecycleOperator):
 
     def _only_plan(self, spec: ModelSpec, rt: Runtime, by_hand: ByHand | None, context: Context) -> NoReturn:
         """Plan mode: the plan goes to the log and to XCom `plan`; the run ends skipped, and nothing was claimed."""
-        from include.lifecycle.rollout.preview import preview_rollout
+        from include.lifecycle.rollout.planning.preview import preview_rollout
 
         preview = preview_rollout(spec, rt, by_hand=by_hand)
         for line in preview.told():
@@ -70,7 +70,7 @@ class CheckServingOperator(LifecycleOperator):
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> ServingCheck:
         """Start the server and compare its answers."""
-        from include.lifecycle.rollout.serving_check import check_serving
+        from include.lifecycle.rollout.before_traffic.serving_check import check_serving
 
         return check_serving(spec, rt, run, PlannedRollout.model_validate(self.planned))
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from include.lifecycle.cli import main
-from include.lifecycle.rollout.drill import _note
-from include.lifecycle.rollout.drill_report import DrillReport
+from include.lifecycle.rollout.drills.drill import _note
+from include.lifecycle.rollout.drills.report import DrillReport
 from include.lifecycle.runtime import RunContext
 
 

@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
 from include.lifecycle.loading import load_model
-from include.lifecycle.rollout.approval import ask_approval, vote
+from include.lifecycle.rollout.approving.approval import ask_approval, vote
 from include.lifecycle.runtime import RunContext, runtime
 from include.settings import settings
 from modelops.operators.approvals import ApproveRolloutOperator

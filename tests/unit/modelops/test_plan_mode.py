@@ -39,7 +39,7 @@ def context_of(**params):
 
 def test_a_deploy_run_that_only_plans_is_skipped_and_claims_nothing(rt, monkeypatch, caplog):
     world = World(rt, aliases={})
-    monkeypatch.setattr("include.lifecycle.rollout.preview.usual_hands", lambda rt: world.hands())
+    monkeypatch.setattr("include.lifecycle.rollout.planning.preview.usual_hands", lambda rt: world.hands())
     row = {"model": MODEL, "version": 3, "verdict": "pass", "created_at": rt.clock.now(), "run_id": "train-1"}
     with transaction(rt.engine) as connection:
         connection.execute(candidates.insert().values(row))

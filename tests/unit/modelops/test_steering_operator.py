@@ -58,7 +58,7 @@ def planned(monkeypatch):
             given["by_hand"] = by_hand
             return result
 
-        monkeypatch.setattr("include.lifecycle.rollout.planning.plan_rollout", plan_rollout)
+        monkeypatch.setattr("include.lifecycle.rollout.planning.planning.plan_rollout", plan_rollout)
         return given
 
     return answer

@@ -13,7 +13,7 @@ import pytest
 
 from include.lifecycle.cli import main
 from include.lifecycle.errors import SettingsError
-from include.lifecycle.rollout.key_file import change_keys, probe_headers
+from include.lifecycle.rollout.before_traffic.key_file import change_keys, probe_headers
 from include.serving import api_keys
 from include.serving.api_keys import KeyRefusedError, KeyRing, new_key, read_keys
 from include.settings import load_settings

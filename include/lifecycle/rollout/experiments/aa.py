@@ -11,17 +11,17 @@ from sqlalchemy import Connection, select
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.results import PlannedRollout, RolloutOutcome
-from include.lifecycle.rollout.estimate import estimate
-from include.lifecycle.rollout.experiment import CHECK
-from include.lifecycle.rollout.freezing import frozen_reason
 from include.lifecycle.rollout.hands import Hands, usual_hands
+from include.lifecycle.rollout.judging.experiment import CHECK
 from include.lifecycle.rollout.lease import open_rollout
-from include.lifecycle.rollout.opening import open_planned
-from include.lifecycle.rollout.plans import make_plan
-from include.lifecycle.rollout.recent_traffic import RecentTraffic, recent_traffic
-from include.lifecycle.rollout.rollback_notes import under_way
+from include.lifecycle.rollout.planning.estimate import estimate
+from include.lifecycle.rollout.planning.opening import open_planned
+from include.lifecycle.rollout.planning.plans import make_plan
+from include.lifecycle.rollout.planning.recent_traffic import RecentTraffic, recent_traffic
 from include.lifecycle.rollout.states import Plan, State
 from include.lifecycle.rollout.strategies import stages_of
+from include.lifecycle.rollout.ways_back.freezing import frozen_reason
+from include.lifecycle.rollout.ways_back.rollback_notes import under_way
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import rollouts

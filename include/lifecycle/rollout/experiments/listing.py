@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping, select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.rollout.evidence import ExperimentEvidence, Measurement
-from include.lifecycle.rollout.experiment import check_experiment, check_sample_ratio
+from include.lifecycle.rollout.judging.experiment import check_experiment, check_sample_ratio
 from include.lifecycle.rollout.states import Plan, State, Status
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import experiments, rollouts

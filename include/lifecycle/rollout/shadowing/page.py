@@ -10,9 +10,9 @@ import numpy as np
 
 from include.lifecycle.evaluation.plots import line_chart
 from include.lifecycle.rollout.evidence import PairEvidence
-from include.lifecycle.rollout.report_page import Section, number, report_page
 from include.lifecycle.rollout.shadowing.pairing import Counted
 from include.lifecycle.rollout.states import Plan
+from include.lifecycle.rollout.telling.report_page import Section, number, report_page
 from include.lifecycle.storage import Storage, segment, write_whole
 from include.lifecycle.verdicts import Verdict
 

@@ -65,7 +65,7 @@ def read_sources(sources: Sequence[Source], look: Look) -> Measurement:
 
 def usual_sources(rt: Runtime) -> tuple[Source, ...]:
     """All sources of one installation."""
-    from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
+    from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
     from include.lifecycle.rollout.sources.gateway import GatewaySource
     from include.lifecycle.rollout.sources.prediction_log import PredictionLogSource
     from include.lifecycle.rollout.sources.processes import ProcessSource

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from include.lifecycle.rollout.arms import pool_name
-from include.lifecycle.rollout.checks import latency_limit_us
-from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
-from include.lifecycle.rollout.source_evidence import GatewayEvidence, PoolEvidence
+from include.lifecycle.rollout.gateway.arms import pool_name
+from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
+from include.lifecycle.rollout.judging.checks import latency_limit_us
+from include.lifecycle.rollout.judging.source_evidence import GatewayEvidence, PoolEvidence
 from include.lifecycle.rollout.sources.base import Look
 from include.serving.log_schema import BASELINE, LIVE, SHADOW
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.monitoring.log_folder import remote_of
-from include.lifecycle.rollout.source_evidence import ActionEvidence
+from include.lifecycle.rollout.judging.source_evidence import ActionEvidence
 from include.lifecycle.rollout.sources.base import Look
 from include.serving.log_schema import BASELINE, LIVE, logged_relation
 

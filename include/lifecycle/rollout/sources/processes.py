@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from include.lifecycle.rollout.source_evidence import UsageEvidence
+from include.lifecycle.rollout.judging.source_evidence import UsageEvidence
 from include.lifecycle.rollout.sources.base import Look
 from include.lifecycle.rollout.targets.programs import declared_programs
 from include.lifecycle.rollout.targets.supervisor import Supervisor

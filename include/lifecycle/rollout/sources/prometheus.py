@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 from include.lifecycle.errors import SourceQueryError, SourceUnavailableError
-from include.lifecycle.rollout.metric_checks import breaks
-from include.lifecycle.rollout.source_evidence import MetricEvidence
+from include.lifecycle.rollout.judging.metric_checks import breaks
+from include.lifecycle.rollout.judging.source_evidence import MetricEvidence
 from include.lifecycle.rollout.sources.base import Look
 from include.lifecycle.sections.rollout_metrics import MetricSection
 

@@ -15,11 +15,11 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from include.lifecycle.database import transaction
-from include.lifecycle.rollout.key_file import probe_headers
-from include.lifecycle.rollout.probes import infer_url, read_golden, request_body
-from include.lifecycle.rollout.source_evidence import ProbeEvidence
+from include.lifecycle.rollout.before_traffic.key_file import probe_headers
+from include.lifecycle.rollout.before_traffic.probes import infer_url, read_golden, request_body
+from include.lifecycle.rollout.gateway.traffic import Server, read_desired
+from include.lifecycle.rollout.judging.source_evidence import ProbeEvidence
 from include.lifecycle.rollout.sources.base import Look
-from include.lifecycle.rollout.traffic import Server, read_desired
 from include.serving.log_schema import PROBE_PREFIX
 from include.serving.version_folder import GOLDEN
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sqlalchemy import Connection
 
-from include.lifecycle.rollout.traffic import DesiredTraffic
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic
 
 Guard = Callable[[Connection], None]
 

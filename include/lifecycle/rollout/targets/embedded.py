@@ -9,16 +9,16 @@ from pathlib import Path
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GatewayRejectedError, LifecycleError
-from include.lifecycle.rollout.arms import Split
-from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
-from include.lifecycle.rollout.envoy_config import Timeouts
-from include.lifecycle.rollout.gateway import Gateway
+from include.lifecycle.rollout.gateway.arms import Split
+from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
+from include.lifecycle.rollout.gateway.envoy_config import Timeouts
+from include.lifecycle.rollout.gateway.gateway import Gateway
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, mark_applied, read_all, read_desired, write_desired
 from include.lifecycle.rollout.targets.base import Guard
 from include.lifecycle.rollout.targets.processes import ServerProcesses
 from include.lifecycle.rollout.targets.programs import ServerProgram
 from include.lifecycle.rollout.targets.supervisor import Supervisor
-from include.lifecycle.rollout.traffic import DesiredTraffic, mark_applied, read_all, read_desired, write_desired
-from include.lifecycle.rollout.watchdog_journal import refuse_returned
+from include.lifecycle.rollout.watchdog.journal import refuse_returned
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import desired_traffic
 

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.loading import load_model
 from include.lifecycle.rollout.effects import Hands
+from include.lifecycle.rollout.gateway.traffic import mark_applied, read_desired, write_desired
 from include.lifecycle.rollout.states import Status
-from include.lifecycle.rollout.traffic import mark_applied, read_desired, write_desired
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates, rollouts
 from tests.unit.lifecycle.rollout.test_machine import plan_of
@@ -156,7 +156,7 @@ class World:
 @pytest.fixture
 def world(rt):
     """The outside world of model `churn`, whose champion 7 serves everything."""
-    from include.lifecycle.rollout.traffic import DesiredTraffic, Server
+    from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server
 
     made = World(rt)
     made.running[7] = (18307,)

@@ -2,8 +2,8 @@
 
 from include.lifecycle.rollout.driver import outcome_of
 from include.lifecycle.rollout.experiments.aa import passed_aa_test, plan_aa_test
-from include.lifecycle.rollout.rollback_notes import note
 from include.lifecycle.rollout.states import Plan
+from include.lifecycle.rollout.ways_back.rollback_notes import note
 
 
 def test_it_plans_the_champion_against_itself(rt, world, spec, run, row_of):

@@ -11,7 +11,7 @@ from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import PlannedRollout
-from include.lifecycle.rollout.approval import ask_approval, confirm_approval, look, vote
+from include.lifecycle.rollout.approving.approval import ask_approval, confirm_approval, look, vote
 from include.lifecycle.tables import candidates, freezes, ledger
 from include.lifecycle.verdicts import Outcome
 from tests.unit.lifecycle.rollout.test_approval_need import TAGS
@@ -211,7 +211,9 @@ def test_the_candidate_waits_again_also_when_the_task_died_in_between(rt, poll, 
     asked = approved(poll)
     world.aliases["champion"] = 6
     with monkeypatch.context() as patched:
-        patched.setattr("include.lifecycle.rollout.approval.reopen", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(
+            "include.lifecycle.rollout.approving.approval.reopen", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             asked.confirm()
     assert candidate_state(rt) == "done"

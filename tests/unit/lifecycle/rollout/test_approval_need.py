@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from include.lifecycle.rollout.approval_need import LEVELS, approval_need
-from include.lifecycle.rollout.change_size import Change, change_between
+from include.lifecycle.rollout.approving.change_size import Change, change_between
+from include.lifecycle.rollout.approving.need import LEVELS, approval_need
 
 TAGS = {"interface_hash": "i", "training_hash": "t", "algorithm": "logistic_regression", "metric": "roc_auc", "method": "full"}
 

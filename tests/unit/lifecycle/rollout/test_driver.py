@@ -9,8 +9,8 @@ from sqlalchemy.exc import OperationalError
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError, GatewayRejectedError, LeaseLostError, SourceUnavailableError
 from include.lifecycle.rollout.driver import abort_rollout, close_rollout, drive_once
-from include.lifecycle.rollout.freezing import freeze, unfreeze
 from include.lifecycle.rollout.lease import rollout_row
+from include.lifecycle.rollout.ways_back.freezing import freeze, unfreeze
 from include.lifecycle.tables import candidates
 from tests.unit.lifecycle.rollout.conftest import Killed
 

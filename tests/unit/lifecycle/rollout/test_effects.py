@@ -5,9 +5,9 @@ import pytest
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.rollout.effects import Effects
+from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.rollout.lease import take_lease
 from include.lifecycle.rollout.states import State, Status, Transition
-from include.lifecycle.rollout.traffic import DesiredTraffic, Server, read_desired
 from tests.unit.lifecycle.rollout.conftest import Killed
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.lifecycle.rollout.arms import Split, arms_of, pools_of, pools_with_traffic
-from include.lifecycle.rollout.envoy_clusters import endpoint_ports, render_clusters, render_endpoints
-from include.lifecycle.rollout.envoy_config import Timeouts, empty_routes, render_routes
-from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Mirror, Server
+from include.lifecycle.rollout.gateway.arms import Split, arms_of, pools_of, pools_with_traffic
+from include.lifecycle.rollout.gateway.envoy_clusters import endpoint_ports, render_clusters, render_endpoints
+from include.lifecycle.rollout.gateway.envoy_config import Timeouts, empty_routes, render_routes
+from include.lifecycle.rollout.gateway.traffic import Baseline, DesiredTraffic, Mirror, Server
 
 SHORT = Timeouts(timedelta(seconds=1), timedelta(seconds=1))
 

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.lifecycle.rollout.estimate import describe, estimate, time_for
-from include.lifecycle.rollout.phrases import rough
-from include.lifecycle.rollout.recent_traffic import RecentTraffic, busiest_rate, recent_traffic
+from include.lifecycle.rollout.planning.estimate import describe, estimate, time_for
+from include.lifecycle.rollout.planning.recent_traffic import RecentTraffic, busiest_rate, recent_traffic
+from include.lifecycle.rollout.planning.visible_harm import POWER, smallest_rise, visible_harm
 from include.lifecycle.rollout.states import Stage
-from include.lifecycle.rollout.visible_harm import POWER, smallest_rise, visible_harm
+from include.lifecycle.rollout.telling.phrases import rough
 from include.lifecycle.statistics import safe_test
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
@@ -202,7 +202,7 @@ def test_traffic_is_read_from_the_gateways_log_and_the_one_before(tmp_path):
 
 
 def test_a_long_log_is_read_in_blocks_from_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("include.lifecycle.rollout.recent_traffic._BLOCK", 1000)
+    monkeypatch.setattr("include.lifecycle.rollout.planning.recent_traffic._BLOCK", 1000)
     log = tmp_path / "access.jsonl"
     log.write_text(lines("churn", [NOW - 300 + number / 10 for number in range(3000)]))
     assert recent_traffic(log, "churn", 7, give_up_after=timedelta(hours=1), now=NOW).requests == 3000

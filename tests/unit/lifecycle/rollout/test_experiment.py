@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.lifecycle.rollout.evidence import Measurement
-from include.lifecycle.rollout.experiment import check_experiment, check_sample_ratio
 from include.lifecycle.rollout.experiments.differences import Exposure, Metric, Rules, experiment_evidence
+from include.lifecycle.rollout.judging.experiment import check_experiment, check_sample_ratio
 from include.lifecycle.verdicts import Outcome
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 

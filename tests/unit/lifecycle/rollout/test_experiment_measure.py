@@ -9,9 +9,9 @@ from sqlalchemy import select
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import SourceQueryError
 from include.lifecycle.rollout.evidence import Measurement
-from include.lifecycle.rollout.experiment import check_experiment, experiment_of
 from include.lifecycle.rollout.experiments.exposure import read_exposure
 from include.lifecycle.rollout.experiments.measure import measure_experiment, running_experiments
+from include.lifecycle.rollout.judging.experiment import check_experiment, experiment_of
 from include.lifecycle.rollout.states import Plan, Status
 from include.lifecycle.tables import experiments, rollouts
 from tests.conftest import NOW

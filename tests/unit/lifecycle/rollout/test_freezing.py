@@ -12,7 +12,8 @@ from include.lifecycle.decisions.blocking import blockers
 from include.lifecycle.decisions.history import read_state
 from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.rollout.driver import drive_once
-from include.lifecycle.rollout.freezing import (
+from include.lifecycle.rollout.planning.planning import plan_rollout
+from include.lifecycle.rollout.ways_back.freezing import (
     ALL,
     freeze,
     frozen_reason,
@@ -21,7 +22,6 @@ from include.lifecycle.rollout.freezing import (
     rolling_out,
     unfreeze,
 )
-from include.lifecycle.rollout.planning import plan_rollout
 from include.lifecycle.tables import candidates
 from include.lifecycle.training.permission import refusal
 from include.settings import load_settings

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.lifecycle.rollout.access_log import parse
-from include.lifecycle.rollout.checks import check_error_rate, check_latency, stage_checks
-from include.lifecycle.rollout.harm import blocks, known_share, mean_log_e
-from include.lifecycle.rollout.measurements import measure, start_of_step
+from include.lifecycle.rollout.gateway.access_log import parse
+from include.lifecycle.rollout.judging.checks import check_error_rate, check_latency, stage_checks
+from include.lifecycle.rollout.judging.harm import blocks, known_share, mean_log_e
+from include.lifecycle.rollout.judging.measurements import measure, start_of_step
 from include.lifecycle.rollout.states import Measurement, Stage, State, Status
 from include.lifecycle.statistics.safe_test import SafeTest
 from include.lifecycle.verdicts import Outcome

@@ -7,8 +7,8 @@ import pytest
 from include.lifecycle.loading import load_model
 from include.lifecycle.rollout import machine
 from include.lifecycle.rollout.evidence import Command, ExperimentEvidence, Measurement, PairEvidence
-from include.lifecycle.rollout.plans import make_plan
-from include.lifecycle.rollout.recent_traffic import RecentTraffic
+from include.lifecycle.rollout.planning.plans import make_plan
+from include.lifecycle.rollout.planning.recent_traffic import RecentTraffic
 from include.lifecycle.rollout.states import State, Status, Transition
 from include.lifecycle.rollout.status_after import after, while_frozen
 from include.lifecycle.rollout.steering import misfit

@@ -5,9 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.lifecycle.rollout.access_log import Position, end_of, parse, read_lines
-from include.lifecycle.rollout.checks import bake_checks, check_error_rate, latency_limit_us, stage_checks
-from include.lifecycle.rollout.measurements import WINDOW, measure, start_of_step
+from include.lifecycle.rollout.gateway.access_log import Position, end_of, parse, read_lines
+from include.lifecycle.rollout.judging.checks import bake_checks, check_error_rate, latency_limit_us, stage_checks
+from include.lifecycle.rollout.judging.measurements import WINDOW, measure, start_of_step
 from include.lifecycle.rollout.states import Measurement, State, Status
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 

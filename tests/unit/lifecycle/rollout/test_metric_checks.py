@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from include.lifecycle.loading import load_model
 from include.lifecycle.monitoring.compaction import compact_predictions
-from include.lifecycle.rollout.checks import stage_checks
-from include.lifecycle.rollout.metric_checks import check_action_rate, check_metric
-from include.lifecycle.rollout.source_evidence import ActionEvidence, MetricEvidence, UsageEvidence
+from include.lifecycle.rollout.judging.checks import stage_checks
+from include.lifecycle.rollout.judging.metric_checks import check_action_rate, check_metric
+from include.lifecycle.rollout.judging.source_evidence import ActionEvidence, MetricEvidence, UsageEvidence
 from include.lifecycle.rollout.sources.base import Look
 from include.lifecycle.rollout.sources.prediction_log import PredictionLogSource
 from include.lifecycle.rollout.sources.processes import _usage

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from include.lifecycle.database import transaction
-from include.lifecycle.rollout.checks import check_performance
-from include.lifecycle.rollout.performance import performance_of, skill_lost
+from include.lifecycle.rollout.judging.checks import check_performance
+from include.lifecycle.rollout.judging.performance import performance_of, skill_lost
 from include.lifecycle.rollout.states import Measurement
 from include.lifecycle.tables import windows
 from include.lifecycle.verdicts import Outcome

@@ -10,9 +10,9 @@ from include.lifecycle.database import transaction
 from include.lifecycle.decisions.sweep import unclaimed
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.registry.release import release_candidate
-from include.lifecycle.rollout.by_hand import ByHand, read_by_hand, with_steps
 from include.lifecycle.rollout.driver import drive_once
-from include.lifecycle.rollout.planning import plan_rollout
+from include.lifecycle.rollout.planning.by_hand import ByHand, read_by_hand, with_steps
+from include.lifecycle.rollout.planning.planning import plan_rollout
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates
 from include.lifecycle.units import parse_duration

@@ -9,11 +9,11 @@ from sqlalchemy import func, select
 
 from include.lifecycle.cli import main
 from include.lifecycle.database import transaction
-from include.lifecycle.rollout.approval import ask_approval, vote
-from include.lifecycle.rollout.deployments import find_deployment, list_deployments
+from include.lifecycle.rollout.approving.approval import ask_approval, vote
 from include.lifecycle.rollout.driver import drive_once
-from include.lifecycle.rollout.planning import plan_rollout
-from include.lifecycle.rollout.preview import preview_rollout
+from include.lifecycle.rollout.planning.planning import plan_rollout
+from include.lifecycle.rollout.planning.preview import preview_rollout
+from include.lifecycle.rollout.telling.deployments import find_deployment, list_deployments
 from include.lifecycle.tables import candidates, freezes, ledger, rollouts, training_requests
 from tests.unit.lifecycle.rollout.test_approval import planned_of
 from tests.unit.lifecycle.rollout.test_approval_need import TAGS

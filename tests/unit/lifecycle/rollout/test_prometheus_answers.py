@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from include.lifecycle.rollout.metric_checks import check_metric
+from include.lifecycle.rollout.judging.metric_checks import check_metric
 from include.lifecycle.rollout.sources.base import Look, read_sources
 from include.lifecycle.rollout.sources.prometheus import PrometheusSource
 from include.lifecycle.rollout.states import Measurement, State, Status

@@ -7,11 +7,11 @@ import pytest
 
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GatewayRejectedError
-from include.lifecycle.rollout.drill_traces import PREFIX, is_drill, traces
+from include.lifecycle.rollout.drills.traces import PREFIX, is_drill, traces
+from include.lifecycle.rollout.gateway.traffic import Baseline, Mirror, Server
 from include.lifecycle.rollout.reconcile import reconcile
 from include.lifecycle.rollout.states import State
-from include.lifecycle.rollout.traffic import Baseline, Mirror, Server
-from include.lifecycle.rollout.watchdog_journal import Returned, hold_back, leases, renew, returned
+from include.lifecycle.rollout.watchdog.journal import Returned, hold_back, leases, renew, returned
 from include.lifecycle.tables import rollouts
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from include.lifecycle.rollout.request_schema import request_differences
+from include.lifecycle.rollout.before_traffic.request_schema import request_differences
 from include.serving.version_folder import InputColumn, ServingSpec
 
 CHAMPION = ServingSpec(

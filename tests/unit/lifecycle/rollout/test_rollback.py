@@ -11,14 +11,14 @@ from sqlalchemy import select, update
 from include.lifecycle.commands.rollback import in_words
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError, SourceUnavailableError
-from include.lifecycle.rollout import rollback
 from include.lifecycle.rollout.driver import drive_once
-from include.lifecycle.rollout.freezing import return_all_traffic, rolling_out
-from include.lifecycle.rollout.planning import plan_rollout
+from include.lifecycle.rollout.gateway.traffic import Baseline, Mirror
+from include.lifecycle.rollout.planning.planning import plan_rollout
 from include.lifecycle.rollout.reconcile import reconcile
-from include.lifecycle.rollout.rollback import Occasion, plan_rollback, roll_back_model
-from include.lifecycle.rollout.rollback_notes import UNDER_WAY, under_way, unfinished
-from include.lifecycle.rollout.traffic import Baseline, Mirror
+from include.lifecycle.rollout.ways_back import rollback
+from include.lifecycle.rollout.ways_back.freezing import return_all_traffic, rolling_out
+from include.lifecycle.rollout.ways_back.rollback import Occasion, plan_rollback, roll_back_model
+from include.lifecycle.rollout.ways_back.rollback_notes import UNDER_WAY, under_way, unfinished
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates, ledger, rollouts
 from tests.unit.lifecycle.rollout.conftest import Killed

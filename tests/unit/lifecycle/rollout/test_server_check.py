@@ -5,9 +5,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from include.lifecycle.rollout.checks import bake_checks, stage_checks
-from include.lifecycle.rollout.server_check import check_servers, failures_that_show, server_checks
-from include.lifecycle.rollout.source_evidence import GatewayEvidence, PoolEvidence, ProbeEvidence
+from include.lifecycle.rollout.judging.checks import bake_checks, stage_checks
+from include.lifecycle.rollout.judging.server_check import check_servers, failures_that_show, server_checks
+from include.lifecycle.rollout.judging.source_evidence import GatewayEvidence, PoolEvidence, ProbeEvidence
 from include.lifecycle.rollout.sources.gateway import evidence, grown
 from include.lifecycle.rollout.states import Measurement
 from include.lifecycle.statistics.sketch import Sketch

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from include.lifecycle.rollout import shadow as shadow_module
 from include.lifecycle.rollout.evidence import Cursor, Measurement, PairEvidence
-from include.lifecycle.rollout.shadow import check_agreement, pairs_of
+from include.lifecycle.rollout.judging import shadow as shadow_module
+from include.lifecycle.rollout.judging.shadow import check_agreement, pairs_of
 from include.lifecycle.rollout.shadowing import pairing as pairing_module
 from include.lifecycle.rollout.shadowing import reader as reader_module
 from include.lifecycle.rollout.shadowing.pairing import Pairing

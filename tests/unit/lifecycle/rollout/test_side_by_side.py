@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from include.lifecycle.rollout.serving_check import check_side_by_side
+from include.lifecycle.rollout.before_traffic.serving_check import check_side_by_side
 from include.serving.version_folder import SERVING, InputColumn
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 from tests.unit.lifecycle.rollout.test_request_schema import CHAMPION, changed

@@ -10,9 +10,9 @@ from include.lifecycle.database import transaction
 from include.lifecycle.errors import ArtefactDigestError, GateFailedError
 from include.lifecycle.rollout.driver import abort_rollout, drive_once
 from include.lifecycle.rollout.lease import take_lease
-from include.lifecycle.rollout.planning import plan_rollout
+from include.lifecycle.rollout.planning.planning import plan_rollout
 from include.lifecycle.rollout.reconcile import reconcile
-from include.lifecycle.rollout.rollback import roll_back_model
+from include.lifecycle.rollout.ways_back.rollback import roll_back_model
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates, training_requests
 from tests.unit.lifecycle.rollout.test_driver import QUICK, drive
@@ -150,7 +150,7 @@ def test_rollback_of_a_rollout_that_was_promoted_meanwhile(rt, world, spec, run,
         drive(rt, rollout_id, world, gateway_log)
         return abort_rollout(*arguments, **named)
 
-    monkeypatch.setattr("include.lifecycle.rollout.rollback.abort_rollout", too_late)
+    monkeypatch.setattr("include.lifecycle.rollout.ways_back.rollback.abort_rollout", too_late)
     outcome = back(rt, world, spec, run)
     assert (outcome.state, outcome.version, world.weights) == ("rolled_back", 8, {7: 100})
 

@@ -7,14 +7,14 @@ import time
 import pytest
 
 from include.lifecycle.errors import GateFailedError, GatewayRejectedError, SourceUnavailableError
-from include.lifecycle.rollout.arms import Split
 from include.lifecycle.rollout.driver import abort_rollout, drive_once
-from include.lifecycle.rollout.envoy_admin import EnvoyAdmin
-from include.lifecycle.rollout.envoy_config import Timeouts, render_routes
+from include.lifecycle.rollout.gateway.arms import Split
+from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
+from include.lifecycle.rollout.gateway.envoy_config import Timeouts, render_routes
+from include.lifecycle.rollout.gateway.traffic import Baseline, DesiredTraffic, Mirror, Server
 from include.lifecycle.rollout.states import State
-from include.lifecycle.rollout.traffic import Baseline, DesiredTraffic, Mirror, Server
-from include.lifecycle.rollout.watchdog_health import GAUGES, Health, served_models, write_gauges
-from include.lifecycle.rollout.watchdog_journal import (
+from include.lifecycle.rollout.watchdog.health import GAUGES, Health, served_models, write_gauges
+from include.lifecycle.rollout.watchdog.journal import (
     JOURNAL,
     CanaryLease,
     Returned,
@@ -29,9 +29,9 @@ from include.lifecycle.rollout.watchdog_journal import (
     watchdog_act,
     without_returned,
 )
-from include.lifecycle.rollout.watchdog_judge import Watch, in_a_stage, why_lapsed
-from include.lifecycle.rollout.watchdog_ledger import import_journal, silence
-from include.lifecycle.rollout.watchdog_return import champion_only
+from include.lifecycle.rollout.watchdog.judge import Watch, in_a_stage, why_lapsed
+from include.lifecycle.rollout.watchdog.returning import champion_only
+from include.lifecycle.rollout.watchdog.to_ledger import import_journal, silence
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
 ACT = Returned(model="churn", rollout_id=1, version=8, champion=7, reason="nobody drives", at=1.0)

@@ -1,0 +1,1 @@
+"""Rollouts in words and pages, for the command line, REST and people."""

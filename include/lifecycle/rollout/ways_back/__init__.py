@@ -1,0 +1,1 @@
+"""Going back from outside a rollout, and the kill switch."""
