@@ -63,7 +63,7 @@ def installation(rt, monkeypatch, tmp_path, rules):
     settings.cache_clear()
     runtime.cache_clear()
     world = World(rt, aliases={})
-    for module in ("approval", "driver"):
+    for module in ("approving.approval", "driver"):
         monkeypatch.setattr(f"include.lifecycle.rollout.{module}.usual_hands", lambda rt: world.hands())
     yield
     settings.cache_clear()

@@ -30,7 +30,7 @@ def add_to(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Write the decision down."""
     from include.lifecycle.loading import model_file
-    from include.lifecycle.registry.release import release_candidate
+    from include.lifecycle.registry.release import has_candidates, release_candidate
     from include.lifecycle.runtime import build_runtime
 
     rt, by = build_runtime(settings), arguments.by or getpass.getuser()
@@ -38,10 +38,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         problem = release_candidate(
             rt, arguments.model, arguments.version, by=by, reason=arguments.reason, refuse=arguments.refuse
         )
+        if problem is not None and not has_candidates(rt, arguments.model):
+            model_file(arguments.model, settings=settings)  # a misspelled name is an error, not an answer
     finally:
         rt.engine.dispose()
     if problem is not None:
-        model_file(arguments.model, settings=settings)  # a misspelled name is an error, not an answer
         print(problem, file=sys.stderr)
         return 1
     word = "refused" if arguments.refuse else "released"

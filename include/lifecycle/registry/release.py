@@ -37,3 +37,9 @@ def release_candidate(rt: Runtime, model: str, version: int, *, by: str, reason:
         )
         rt.ledger.write(entry, connection)
     return None
+
+
+def has_candidates(rt: Runtime, model: str) -> bool:
+    """Whether the model ever had a candidate, also one whose YAML is gone."""
+    with transaction(rt.engine) as connection:
+        return connection.execute(select(candidates.c.id).where(candidates.c.model == model).limit(1)).first() is not None
