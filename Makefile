@@ -42,8 +42,8 @@ lint: install  ## ruff and mypy
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-test-unit: install  ## unit, Dag and integration tests, with coverage of include/lifecycle
-	@$(PY) -m pytest tests/unit tests/dags tests/integration tests/contract -m "not scenario" --cov --cov-report=term:skip-covered
+test-unit: install  ## unit, Dag and integration tests in two processes, with coverage of include/lifecycle
+	@$(PY) -m pytest tests/unit tests/dags tests/integration tests/contract -m "not scenario" -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 loop: install  ## one loop on a stack of its own: free ports, own folder, stopped and deleted afterwards
 	@local=$$(mktemp -d -t modelops-loop-XXXXXX) && echo "loop in $$local" && \
