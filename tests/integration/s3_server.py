@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -55,6 +56,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     credentials.chmod(0o600)
     try:
         found = S3Server(f"http://127.0.0.1:{port}", credentials)
+        # what an earlier server of this process held stands in the process, not in the server
+        urlopen(Request(f"{found.endpoint}/moto-api/reset", method="POST"), timeout=10).close()
         found.client.create_bucket(Bucket=BUCKET)
         yield found
     finally:
