@@ -9,8 +9,8 @@ from include.lifecycle.database import transaction
 from include.lifecycle.loading import load_model
 from include.lifecycle.results import RolloutOutcome
 from include.lifecycle.rollout.driver import drive_once
-from include.lifecycle.rollout.effects import usual_hands
 from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
+from include.lifecycle.rollout.hands import usual_hands
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.planning.planning import plan_rollout
 from include.lifecycle.runtime import RunContext

@@ -13,7 +13,7 @@ from include.lifecycle.loading import load_model
 from include.lifecycle.registry.client import alias_version, champion_version, ensure_experiment, registry_client
 from include.lifecycle.rollout.before_traffic.serving_check import check_serving
 from include.lifecycle.rollout.driver import drive_once
-from include.lifecycle.rollout.effects import usual_hands
+from include.lifecycle.rollout.hands import usual_hands
 from include.lifecycle.rollout.planning.planning import plan_rollout
 from include.lifecycle.rollout.targets.embedded import EmbeddedTarget
 from include.lifecycle.rollout.ways_back.rollback import roll_back_model

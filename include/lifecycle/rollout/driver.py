@@ -45,7 +45,7 @@ def drive_once(rt: Runtime, rollout_id: int, holder: str, *, hands: Hands | None
     row, lease = take_lease(rt, rollout_id, holder)
     if lease is None:
         return outcome_of(row)
-    drive = Drive(rt, hands or usual_hands(rt), lease, Plan.model_validate(row["plan"]), Status.model_validate(row["status"]))
+    drive = Drive.of(rt, row, lease, hands)
     pending = drive.status.pending
     if pending is None:
         drive = drive.look()
@@ -60,12 +60,7 @@ def drive_once(rt: Runtime, rollout_id: int, holder: str, *, hands: Hands | None
 
 def abort_rollout(rt: Runtime, rollout_id: int, holder: str, reason: str, *, hands: Hands | None = None) -> RolloutOutcome:
     """Take the rollout over, whoever drives it, and give the traffic back to the champion; a closed one stays as it is."""
-    row, lease = take_lease(rt, rollout_id, holder, force=True)
-    if lease is None:
-        return outcome_of(row)
-    plan, status = Plan.model_validate(row["plan"]), Status.model_validate(row["status"])
-    drive = Drive(rt, hands or usual_hands(rt), lease, plan, status)
-    return drive.intend(machine.abort(plan, status, reason)).act() or outcome_of(row)
+    return _end(rt, rollout_id, holder, reason, hands, before_traffic=State.ABORTED)
 
 
 def close_rollout(rt: Runtime, rollout_id: int, holder: str, reason: str, *, hands: Hands | None = None) -> RolloutOutcome:
@@ -73,14 +68,18 @@ def close_rollout(rt: Runtime, rollout_id: int, holder: str, reason: str, *, han
 
     One that has traffic already is aborted instead; a closed one is left as it is.
     """
+    return _end(rt, rollout_id, holder, reason, hands, before_traffic=State.REFUSED)
+
+
+def _end(rt: Runtime, rollout_id: int, holder: str, reason: str, hands: Hands | None, *, before_traffic: State) -> RolloutOutcome:
+    """Take the rollout over and end it; `before_traffic` is the state of one that is still planned."""
     row, lease = take_lease(rt, rollout_id, holder, force=True)
     if lease is None:
         return outcome_of(row)
-    plan, status = Plan.model_validate(row["plan"]), Status.model_validate(row["status"])
-    transition = machine.abort(plan, status, reason)
-    if status.state is State.PLANNED:
-        transition = transition.model_copy(update={"state": State.REFUSED})
-    drive = Drive(rt, hands or usual_hands(rt), lease, plan, status)
+    drive = Drive.of(rt, row, lease, hands)
+    transition = machine.abort(drive.plan, drive.status, reason)
+    if drive.status.state is State.PLANNED:
+        transition = transition.model_copy(update={"state": before_traffic})
     return drive.intend(transition).act() or outcome_of(row)
 
 
@@ -100,6 +99,12 @@ class Drive:
     lease: Lease
     plan: Plan
     status: Status
+
+    @classmethod
+    def of(cls, rt: Runtime, row: RowMapping, lease: Lease, hands: Hands | None) -> Drive:
+        """The rollout as its row tells it."""
+        plan, status = Plan.model_validate(row["plan"]), Status.model_validate(row["status"])
+        return cls(rt, hands or usual_hands(rt), lease, plan, status)
 
     def look(self) -> Drive:
         """Measure, decide, and store what was seen; a decision to act is stored as an intent."""

@@ -14,12 +14,10 @@ from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.rollout.before_traffic.probes import infer_url, warm_up
 from include.lifecycle.rollout.gateway.traffic import Baseline, DesiredTraffic, Mirror, Server, read_desired
-from include.lifecycle.rollout.hands import Hands, usual_hands
+from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.lease import Lease
 from include.lifecycle.rollout.states import Plan, Stage, State, Status, Transition
 from include.lifecycle.runtime import Runtime
-
-__all__ = ["Effects", "Hands", "usual_hands"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Effects:
             "confirm": self._confirm,
             "roll_back": self._back,
             "abort": self._back,
-            "conclude": self._conclude,
+            "conclude": self._confirm,
         }.get(transition.act, self._nothing)(transition)
 
     @property
@@ -94,6 +92,7 @@ class Effects:
             self.hands.promote(self.rt, model, version, connection=connection, **told)
 
     def _confirm(self, transition: Transition) -> None:
+        """One version serves, without a baseline or an older one beside it; an A/A test has no older one."""
         version, old = self.plan.version, self.plan.champion
         self._apply({version: 100}, {version: self.serve(version, self.plan.replicas)}, version)
         self._end_baseline()
@@ -135,12 +134,6 @@ class Effects:
             self.hands.demote(self.rt, model, version, self.plan.champion, key=f"{self.key}:demote", **told)
         else:
             self.hands.withdraw(self.rt, model, version, key=f"{self.key}:withdraw", **told)
-
-    def _conclude(self, transition: Transition) -> None:
-        """An A/A test's end: one server group again."""
-        version = self.plan.version
-        self._apply({version: 100}, {version: self.serve(version, self.plan.replicas)}, version)
-        self._end_baseline()
 
     def serve(self, version: int, count: int = 1) -> Server:
         """Have `count` ready servers; a version that serves already needs neither registry nor files: going back must not."""

@@ -101,7 +101,7 @@ class _Look:
             return self._enter(0, "serving checked and approved")
         if not self._passed() or (self.stage is not None and self.stage.manual):
             return None
-        seen = "bake" if self.stage is None else f"stage {self.status.step + 1} ({_share(self.stage)})"
+        seen = "bake" if self.stage is None else f"stage {self.status.step + 1} ({self.stage.share})"
         return self._next(f"{seen} passed with {self.seen.requests} requests")
 
     def _passed(self) -> bool:
@@ -144,7 +144,7 @@ class _Look:
         """Go to a stage, or past the last one: to the provisional promotion, or to an A/A test's end."""
         stage, weights = self.plan.stage_at(index), self.plan.weights_at(index)
         if stage is not None:
-            told = f"{reason}; {_share(stage)} to version {self.plan.version}"
+            told = f"{reason}; {stage.share} to version {self.plan.version}"
             return self._to("shift_traffic", State.RUNNING, index, weights, told)
         if self.plan.strategy == "aa_test":
             return self._conclude(reason)
@@ -185,10 +185,6 @@ def _counted(stage: Stage, seen: Measurement) -> int:
     if "agreement" in stage.must_pass:
         return 0 if seen.pairs is None else seen.pairs.pairs
     return seen.requests
-
-
-def _share(stage: Stage) -> str:
-    return f"{stage.mirror} % copied" if stage.kind == "mirror" else f"{stage.percent or stage.baseline} %"
 
 
 def _told(verdicts: list[Verdict]) -> str:

@@ -87,6 +87,11 @@ class Stage(_Plain):
     must_pass: tuple[str, ...] = SPLIT_CHECKS
 
     @property
+    def share(self) -> str:
+        """What of the traffic the stage is about, in words; of an A/A test the baseline's part."""
+        return f"{self.mirror} % copied" if self.kind == "mirror" else f"{self.percent or self.baseline} %"
+
+    @property
     def sticky(self) -> bool:
         """Whether a key always meets the same arm."""
         return self.kind == "ab_test"

@@ -19,7 +19,7 @@ from include.lifecycle.rollout.approving.change_size import TagsOf, change_of
 from include.lifecycle.rollout.approving.need import Seat, approval_need
 from include.lifecycle.rollout.approving.still_valid import reopen, still_valid
 from include.lifecycle.rollout.driver import close_rollout
-from include.lifecycle.rollout.effects import Hands, usual_hands
+from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.planning.plan_words import plan_sentences
 from include.lifecycle.rollout.states import Plan, State

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, RowMapping, select
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import ArtefactDigestError
 from include.lifecycle.ledger import Entry
-from include.lifecycle.rollout.effects import Hands
+from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.planning.recheck import is_stale
 from include.lifecycle.rollout.states import State

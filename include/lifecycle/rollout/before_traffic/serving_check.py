@@ -17,7 +17,7 @@ from include.lifecycle.rollout.before_traffic.probes import compare_golden, infe
 from include.lifecycle.rollout.before_traffic.request_schema import request_differences
 from include.lifecycle.rollout.before_traffic.staging import LATENCY, staging_tests
 from include.lifecycle.rollout.driver import close_rollout
-from include.lifecycle.rollout.effects import Hands, usual_hands
+from include.lifecycle.rollout.hands import Hands, usual_hands
 from include.lifecycle.rollout.lease import rollout_row
 from include.lifecycle.rollout.states import Plan, State
 from include.lifecycle.runtime import RunContext, Runtime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from include.lifecycle.rollout.planning.by_hand import ByHand, with_steps
 from include.lifecycle.rollout.planning.estimate import estimate
 from include.lifecycle.rollout.planning.recent_traffic import RecentTraffic
-from include.lifecycle.rollout.states import Plan, Stage, Strategy
+from include.lifecycle.rollout.states import Plan, Strategy
 from include.lifecycle.rollout.strategies import stages_of
 from include.lifecycle.spec import ModelSpec
 
@@ -53,9 +53,5 @@ def in_short(plan: Plan) -> str:
     if not plan.stages:
         before = "no champion before it" if plan.champion is None else f"champion is version {plan.champion}"
         return f"version {plan.version} gets all traffic at once ({before})"
-    shares = " > ".join(_share(stage) for stage in plan.stages)
+    shares = " > ".join(stage.share for stage in plan.stages)
     return f"version {plan.version} against champion {plan.champion} ({plan.strategy}): {shares} > 100 %"
-
-
-def _share(stage: Stage) -> str:
-    return f"{stage.mirror} % copied" if stage.kind == "mirror" else f"{stage.percent or stage.baseline} %"

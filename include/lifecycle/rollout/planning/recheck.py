@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, select
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.ledger import Entry
-from include.lifecycle.rollout.effects import Hands
+from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import candidates

@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.loading import load_model
-from include.lifecycle.rollout.effects import Hands
 from include.lifecycle.rollout.gateway.traffic import mark_applied, read_desired, write_desired
+from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.states import Status
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import candidates, rollouts
