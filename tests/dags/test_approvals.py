@@ -17,18 +17,15 @@ from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 from airflow.models.taskinstance import TaskInstance
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
-from airflow.utils.db import initdb
 from airflow.utils.session import create_session
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.rollout.states import Plan, Status
-from include.lifecycle.runtime import runtime
 from include.lifecycle.tables import candidates, rollouts
-from include.settings import settings
 from modelops.operators.approvals import ApproveRolloutOperator, AskApprovalOperator, ConfirmApprovalOperator
-from tests.conftest import free_port
+from tests.dags.own_process import own_process
 from tests.unit.lifecycle.rollout.conftest import World
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
@@ -48,26 +45,13 @@ def rules(tmp_path):
 
 @pytest.fixture(autouse=True)
 def installation(rt, monkeypatch, tmp_path, rules):
-    """The process's own Runtime, on the test's PostgreSQL; the model's risk is high, its committee ann, bob and cid."""
-    initdb()
+    """The model's risk is high, its committee ann, bob and cid."""
     rules(COMMITTEE)
-    values = {
-        "MODELOPS_DATABASE_URL": rt.settings.database_url,
-        "MODELOPS_PASSFILE": str(rt.settings.passfile),
-        "MODELOPS_STORAGE": str(rt.settings.storage),
-        "MODELOPS_MLFLOW_URL": f"http://127.0.0.1:{free_port()}",
-        "MODELOPS_OVERLAY": str(tmp_path / "overlay"),
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    runtime.cache_clear()
-    world = World(rt, aliases={})
-    for module in ("approving.approval", "driver"):
-        monkeypatch.setattr(f"include.lifecycle.rollout.{module}.usual_hands", lambda rt: world.hands())
-    yield
-    settings.cache_clear()
-    runtime.cache_clear()
+    with own_process(rt, monkeypatch, MODELOPS_OVERLAY=str(tmp_path / "overlay")):
+        world = World(rt, aliases={})
+        for module in ("approving.approval", "driver"):
+            monkeypatch.setattr(f"include.lifecycle.rollout.{module}.usual_hands", lambda rt: world.hands())
+        yield
 
 
 @pytest.fixture

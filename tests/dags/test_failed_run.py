@@ -10,15 +10,12 @@ from airflow.dag_processing.bundles.manager import DagBundlesManager
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
-from airflow.utils.db import initdb
 
 from include.lifecycle.errors import DataInvalidError
 from include.lifecycle.results import StageResult
-from include.lifecycle.runtime import runtime
-from include.settings import settings
 from modelops.operators.base import LifecycleOperator
 from modelops.operators.training import ReportFailureOperator
-from tests.conftest import free_port
+from tests.dags.own_process import own_process
 
 MODEL = "flight_delay"
 
@@ -38,21 +35,8 @@ class _TrainOperator(LifecycleOperator):
 
 @pytest.fixture(autouse=True)
 def installation(rt, monkeypatch):
-    """The process's own Runtime, on the test's PostgreSQL and without MLflow."""
-    initdb()
-    values = {
-        "MODELOPS_DATABASE_URL": rt.settings.database_url,
-        "MODELOPS_PASSFILE": str(rt.settings.passfile),
-        "MODELOPS_STORAGE": str(rt.settings.storage),
-        "MODELOPS_MLFLOW_URL": f"http://127.0.0.1:{free_port()}",
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    runtime.cache_clear()
-    yield
-    settings.cache_clear()
-    runtime.cache_clear()
+    with own_process(rt, monkeypatch):
+        yield
 
 
 def tail(*, fails: bool) -> DAG:

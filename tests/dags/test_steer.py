@@ -10,10 +10,8 @@ from airflow.utils.db import initdb
 
 from include.lifecycle.loading import load_model
 from include.lifecycle.rollout.driver import drive_once
-from include.lifecycle.runtime import runtime
-from include.settings import settings
-from tests.conftest import free_port
 from tests.dags.conftest import ROOT
+from tests.dags.own_process import own_process
 from tests.unit.lifecycle.rollout.conftest import open_rollout, row_of, world  # noqa: F401 - fixtures
 
 QUICK = {"steps": [{"percent": 10, "at_least": "0s", "requests": 50}], "bake": "0s"}
@@ -22,23 +20,11 @@ MODEL = "churn"
 
 @pytest.fixture(autouse=True)
 def installation(rt, monkeypatch):
-    """The process's own Runtime, on the test's PostgreSQL; a model named as the fixtures' rollouts are."""
-    initdb()
-    values = {
-        "MODELOPS_DATABASE_URL": rt.settings.database_url,
-        "MODELOPS_PASSFILE": str(rt.settings.passfile),
-        "MODELOPS_STORAGE": str(rt.settings.storage),
-        "MODELOPS_MLFLOW_URL": f"http://127.0.0.1:{free_port()}",
-    }
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
-    settings.cache_clear()
-    runtime.cache_clear()
-    spec = load_model("flight_delay").model_copy(update={"name": MODEL})
-    monkeypatch.setattr("modelops.operators.base.load_model", lambda name: spec)
-    yield
-    settings.cache_clear()
-    runtime.cache_clear()
+    """A model named as the fixtures' rollouts are."""
+    with own_process(rt, monkeypatch):
+        spec = load_model("flight_delay").model_copy(update={"name": MODEL})
+        monkeypatch.setattr("modelops.operators.base.load_model", lambda name: spec)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A real MLflow server for the session: one worker on a free loopback port, SQLite behind it, artefacts through the server."""
+"""A real MLflow server for the session (one worker, SQLite behind it), and a real gateway with its supervisord for a file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import free_port
+from tests.integration.rollout_stack import Stack, running_stack
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +48,13 @@ def mlflow_server() -> Iterator[str]:
             except subprocess.TimeoutExpired:
                 process.kill()
     shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A real Envoy and a real supervisord for one file's tests."""
+    with running_stack() as running:
+        yield running
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -22,16 +22,10 @@ from include.lifecycle.rollout.ways_back.freezing import ALL, freeze
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import desired_traffic
 from tests.integration.canary_driver import tiny_hands
-from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version, wait_for
+from tests.integration.rollout_stack import Clients, tiny_target, tiny_version, wait_for
 
 pytestmark = pytest.mark.integration
 RUN = RunContext("drill", "run-1", "run_drill")
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

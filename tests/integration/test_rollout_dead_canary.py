@@ -12,17 +12,11 @@ from include.lifecycle.rollout.states import Plan, State, Status
 from include.lifecycle.rollout.watchdog.journal import CanaryLease
 from include.lifecycle.rollout.watchdog.judge import Watch
 from include.lifecycle.storage import write_whole
-from tests.integration.rollout_stack import Clients, running_stack
+from tests.integration.rollout_stack import Clients
 from tests.integration.strategy_lab import MODEL, Lab
 
 pytestmark = pytest.mark.integration
 LONG = {"percent": 10, "at_least": "10m", "requests": 5000}
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,17 +14,11 @@ from include.lifecycle.runtime import build_runtime
 from include.lifecycle.tables import rollouts
 from include.settings import load_settings
 from tests.integration.own_postgres import own_postgres
-from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version, wait_for
+from tests.integration.rollout_stack import Clients, tiny_target, tiny_version, wait_for
 from tests.integration.test_watchdog import MODEL, PATH, open_rollout, plan, process
 
 pytestmark = pytest.mark.integration
 STEPS = [{"percent": share, "at_least": "1s", "requests": 60} for share in (20, 50)]
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

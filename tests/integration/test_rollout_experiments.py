@@ -11,19 +11,12 @@ from include.lifecycle.rollout.experiments.listing import experiment_standings
 from include.lifecycle.rollout.experiments.measure import measure_experiment
 from include.lifecycle.rollout.steering import steer
 from include.lifecycle.runtime import RunContext
-from tests.integration.rollout_stack import running_stack
 from tests.integration.strategy_lab import MODEL
 from tests.integration.visitors import LoggingLab, verdict_of, visitors
 from tests.unit.lifecycle.rollout import experiment_lab
 
 pytestmark = pytest.mark.integration
 RULES = {"split": 0.5, "minimum_samples": 150, "at_least": "1s", "at_most": "60s", "minimum_effect": 0.02}
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

@@ -15,16 +15,10 @@ from supervisor.xmlrpc import SupervisorTransport
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GatewayRejectedError, SourceUnavailableError
 from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
-from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version, wait_for
+from tests.integration.rollout_stack import Clients, tiny_target, tiny_version, wait_for
 
 pytestmark = pytest.mark.integration
 PATH = "/v2/models/churn/infer"
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

@@ -6,18 +6,11 @@ import pytest
 
 from include.lifecycle.rollout.judging import shadow
 from include.lifecycle.rollout.shadowing import reader
-from tests.integration.rollout_stack import running_stack
 from tests.integration.strategy_lab import MODEL
 from tests.integration.visitors import LoggingLab, verdict_of, visitors
 
 pytestmark = pytest.mark.integration
 SHADOW = {"mirror": 100, "at_least": "500ms", "pairs": 150, "minimum_agreement": 0.9}
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

@@ -21,17 +21,11 @@ from include.lifecycle.runtime import RunContext
 from include.lifecycle.spec import RolloutSection
 from include.lifecycle.tables import candidates, rollouts
 from include.serving.version_folder import write_manifest
-from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version
+from tests.integration.rollout_stack import Clients, tiny_target, tiny_version
 from tests.unit.serving.folders import build_folder, one_row, request_body
 
 pytestmark = pytest.mark.integration
 MODEL = "flights"
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

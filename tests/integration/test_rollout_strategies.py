@@ -5,16 +5,9 @@ import time
 import pytest
 
 from include.lifecycle.rollout.steering import steer
-from tests.integration.rollout_stack import running_stack
 from tests.integration.strategy_lab import MODEL, SOON, Lab
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

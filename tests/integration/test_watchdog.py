@@ -26,18 +26,12 @@ from include.lifecycle.tables import rollouts
 from include.settings import load_settings
 from tests.integration.canary_driver import tiny_hands
 from tests.integration.own_postgres import own_postgres
-from tests.integration.rollout_stack import Clients, running_stack, tiny_target, tiny_version, wait_for
+from tests.integration.rollout_stack import Clients, tiny_target, tiny_version, wait_for
 from tests.unit.lifecycle.rollout.test_machine import plan_of
 
 pytestmark = pytest.mark.integration
 MODEL, PATH = "churn", "/v2/models/churn/infer"
 LEASE = 3.0
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,15 +4,8 @@ import pytest
 
 from benchmarks import rollout_scenarios as scenarios
 from benchmarks.rollout_lab import RolloutLab
-from tests.integration.rollout_stack import running_stack
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def stack():
-    with running_stack() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from include.lifecycle.cli import main
 from include.settings import Settings
+from tests.unit.lifecycle.answering import answering
 from tests.unit.lifecycle.conftest import CHURN
 
 DUPLICATE = {"detail": {"reason": "Unique constraint violation"}}
@@ -51,27 +49,8 @@ class Airflow:
 @pytest.fixture
 def airflow() -> Iterator[tuple[Airflow, str]]:
     known = Airflow()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-            status, content = known.answer(self.command, self.path, body, self.headers.get("Authorization"))
-            data = json.dumps(content).encode() if content is not None else b""
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = do_PUT = _answer  # noqa: N815 - names that http.server asks for
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield known, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with answering(known.answer) as url:
+        yield known, url
 
 
 @pytest.fixture

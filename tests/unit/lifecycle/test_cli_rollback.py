@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from include.lifecycle.cli import main
 from include.lifecycle.commands import rollback
 from include.settings import Settings
+from tests.unit.lifecycle.answering import answering
 
 RUNS = "/api/v2/dags/rollback/dagRuns"
 OUTCOME = {"rollout_id": 3, "model": "churn", "version": 8, "state": "rolled_back", "reason": "rollback by ann; now 7"}
@@ -51,27 +50,8 @@ class Airflow:
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Airflow, str]]:
     known = Airflow()
     monkeypatch.setattr(rollback, "_POLL", 0.01)
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-            status, content = known.answer(self.command, self.path.partition("?")[0], body)
-            data = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = _answer  # noqa: N815 - names that http.server asks for
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield known, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with answering(lambda method, path, body, _: known.answer(method, path.partition("?")[0], body)) as url:
+        yield known, url
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 from include.lifecycle.cli import main
 from include.lifecycle.commands import train
 from include.settings import Settings
+from tests.unit.lifecycle.answering import answering
 
 RUNS = "/api/v2/dags/train__churn/dagRuns"
 VERDICT = {"check": "floor", "outcome": "pass", "reason": "holds", "evidence": {"rows": 900}}
@@ -86,27 +85,8 @@ def task(name: str, state: str) -> dict[str, Any]:
 def airflow(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Airflow, str]]:
     known = Airflow(tasks=[task("confirm_training", "success"), task("register_model", "success")])
     monkeypatch.setattr(train, "_POLL", 0.01)
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"{}")
-            status, content = known.answer(self.command, self.path.partition("?")[0], body, self.headers.get("Authorization"))
-            data = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_GET = do_POST = _answer  # noqa: N815 - names that http.server asks for
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield known, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with answering(lambda method, path, *rest: known.answer(method, path.partition("?")[0], *rest)) as url:
+        yield known, url
 
 
 @pytest.fixture
