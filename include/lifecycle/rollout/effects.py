@@ -16,6 +16,7 @@ from include.lifecycle.rollout.before_traffic.probes import infer_url, warm_up
 from include.lifecycle.rollout.gateway.traffic import Baseline, DesiredTraffic, Mirror, Server, read_desired
 from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.lease import Lease
+from include.lifecycle.rollout.servers import ready_servers
 from include.lifecycle.rollout.states import Plan, Stage, State, Status, Transition
 from include.lifecycle.runtime import Runtime
 
@@ -139,26 +140,7 @@ class Effects:
         """Have `count` ready servers; a version that serves already needs neither registry nor files: going back must not."""
         desired = self._desired()
         known = desired.servers.get(version) if desired else None
-        if known is not None and (Path(known.folder).is_dir() or self._runs(version, known)):
-            folder, digest = Path(known.folder), known.digest
-        else:
-            folder, digest = self.hands.materialise(self.rt, self.plan.model, version)
-        try:
-            return self._started(version, folder, digest, count)
-        except GateFailedError:
-            if known is None:
-                raise
-        folder, digest = self.hands.materialise(self.rt, self.plan.model, version)  # a damaged copy is fetched again
-        return self._started(version, folder, digest, count)
-
-    def _started(self, version: int, folder: Path, digest: str, count: int) -> Server:
-        self._check_lease()
-        logs = self.rt.storage.predictions(self.plan.model)
-        ports = self.hands.target.ensure_server(self.plan.model, version, folder, digest, logs, replicas=count)
-        return Server(ports=ports, digest=digest, folder=str(folder))
-
-    def _runs(self, version: int, known: Server) -> bool:
-        return self.hands.target.servers(self.plan.model).get(version) == known.ports
+        return ready_servers(self.rt, self.hands, self.plan.model, version, known, count, check=self._check_lease)
 
     def _apply(
         self, weights: dict[int, int], servers: dict[int, Server], champion: int | None, stage: Stage | None = None

@@ -144,7 +144,7 @@ def _failed(requests: Sequence[Request]) -> int:
 
 def _times(seen: Measurement, arms: dict[str, list[Request]]) -> dict[str, Sketch]:
     return seen.times | {
-        name: seen.times.get(name, Sketch()).plus(_durations(found)) for name, found in arms.items() if _durations(found)
+        name: seen.times.get(name, Sketch()).plus(took) for name, found in arms.items() if (took := _durations(found))
     }
 
 

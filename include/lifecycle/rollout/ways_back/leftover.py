@@ -5,9 +5,7 @@ Rollbacks and the kill switch end it first: the champion is innocent, so all tra
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection, select
 
@@ -16,11 +14,10 @@ from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.rollout.gateway.traffic import DesiredTraffic, Server, read_desired
 from include.lifecycle.rollout.hands import Hands
 from include.lifecycle.rollout.lease import open_rollout
+from include.lifecycle.rollout.servers import ready_servers
 from include.lifecycle.rollout.ways_back.rollback_notes import note, phase_seen
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.tables import rollouts
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -116,14 +113,4 @@ def _full_server(rt: Runtime, hands: Hands, model: str, champion: int) -> Server
         plan = connection.execute(query).scalar()
     known = desired.servers.get(champion) if desired is not None else None
     count = max(len(known.ports) if known else 1, int((plan or {}).get("replicas") or 1))
-
-    def started(folder: Path, digest: str) -> Server:
-        ports = hands.target.ensure_server(model, champion, folder, digest, rt.storage.predictions(model), replicas=count)
-        return Server(ports=ports, digest=digest, folder=str(folder))
-
-    if known is not None and Path(known.folder).is_dir():
-        try:
-            return started(Path(known.folder), known.digest)
-        except GateFailedError as problem:
-            log.warning("%s: version %s is fetched again: %s", model, champion, problem)
-    return started(*hands.materialise(rt, model, champion))
+    return ready_servers(rt, hands, model, champion, known, count, check=lambda: None)
