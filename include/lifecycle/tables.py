@@ -269,3 +269,69 @@ deliveries = Table(
     _wall("wall_at"),
     Index("deliveries_by_time", "source", "sent_at"),
 )
+
+# What people are told of. state: open | acknowledged | resolved; severity: P0 | P1 | P2 | P3. `key` tells equal alerts of one
+# model, `count` counts them. `level` is how far it was escalated, `escalate_wall_at` (wall time) when it goes further.
+alerts = Table(
+    "alerts",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("title", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("runbook", Text),
+    Column("count", BigInteger, nullable=False, server_default="1"),
+    Column("level", Integer, nullable=False, server_default="0"),
+    Column("incident_id", BigInteger),
+    _at("first_seen", nullable=False),
+    _at("last_seen", nullable=False),
+    _at("acknowledged_at"),
+    Column("acknowledged_by", Text),
+    _at("resolved_at"),
+    Column("escalate_wall_at", DateTime(timezone=True)),
+    _json("evidence"),
+    _wall("wall_at"),
+    Index("alerts_one_open", "model", "key", unique=True, postgresql_where=text("state <> 'resolved'")),
+    Index("alerts_by_time", "model", "last_seen"),
+)
+
+# Alerts that share a source within a short time. state: open | closed; `timeline`: the page written when it closed.
+incidents = Table(
+    "incidents",
+    metadata,
+    _id(),
+    Column("model", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="open"),
+    Column("title", Text, nullable=False),
+    _at("opened_at", nullable=False),
+    _at("last_seen", nullable=False),
+    _at("closed_at"),
+    Column("timeline", Text),
+    _wall("wall_at"),
+    Index("incidents_open", "model", "state"),
+)
+
+# One message per alert, channel and event (raised | escalated | resolved), once. state: waiting | sent | failed.
+alert_messages = Table(
+    "alert_messages",
+    metadata,
+    _id(),
+    Column("alert_id", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("level", Integer, nullable=False, server_default="0"),
+    Column("state", Text, nullable=False, server_default="waiting"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("not_before_wall", DateTime(timezone=True)),
+    Column("sent_wall_at", DateTime(timezone=True)),
+    Column("error", Text),
+    _wall("wall_at"),
+    UniqueConstraint("alert_id", "channel", "event", "level", name="alert_messages_once"),
+    Index("alert_messages_waiting", "state"),
+)

@@ -13,6 +13,7 @@ Act = Literal["retrain", "approve", "suggest", "alert", "wait", "refuse", "none"
 
 FREEZING = names("freeze")
 SUPPORTING = names("support")
+WARNING = names("warn")
 FACTS = ("volume", "age", "manual", "external")
 """Kinds that are facts, not measurements: they need no confirmation by further windows."""
 SPENDABLE_FACTS = ("age",)

@@ -7,6 +7,7 @@ from include.lifecycle.decisions.vocabulary import (
     FREEZING,
     SPENDABLE_FACTS,
     SUPPORTING,
+    WARNING,
     RetrainingState,
     SignalDecision,
     SignalView,
@@ -38,6 +39,8 @@ def _never_asks(signal: SignalView, state: RetrainingState) -> SignalDecision | 
         return SignalDecision(act="wait", code="wait:other_version", reason=why)
     if signal.kind in SUPPORTING:
         return _alert("no_decay", f"{signal.kind} alone retrains only if performance fails too")
+    if signal.kind in WARNING:
+        return _alert(signal.kind, f"{signal.kind} is for people to look at; it asks for no training")
     if signal.severity == "warn":
         return _alert("warn", f"{signal.cause} is below the bar that retrains")
     return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from include.lifecycle.monitoring.drift import check_drift, check_prediction_drift
 from include.lifecycle.monitoring.faults import check_faults, faulty_columns
@@ -27,6 +28,7 @@ class Subject:
     profile: Profile
     window: Predictions
     labelled: Labelled
+    now: datetime
     found: list[Verdict] = field(default_factory=list)
 
     @property

@@ -13,13 +13,25 @@ SECURITY = "security"
 COVARIATE = "covariate"
 PREDICTION_DRIFT = "prediction_drift"
 DECAY = "decay"
+ESTIMATED_DECAY = "estimated_decay"
+CREEP = "creep"
+POPULATION = "population"
+EQUIPMENT = "equipment"
+ATTRIBUTION_DRIFT = "attribution_drift"
+MULTIVARIATE_DRIFT = "multivariate_drift"
+SKEW = "skew"
+BIAS = "bias"
+BUSINESS = "business"
+RESOURCES = "resources"
+LABELS = "labels"
+TRAFFIC = "traffic"
 
-Leads = Literal["retrain", "freeze", "support"]
+Leads = Literal["retrain", "freeze", "support", "warn"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a signal of this kind does. `leads` to a retraining, freezes training, or supports a decay.
+    """What a signal of this kind does. `leads` to a retraining, freezes training, supports a decay, or only warns.
 
     `of_a_version`: it is measured against a version's own reference, so it ends with that version. `of_a_column`: its cause names
     a feature, and it ends when that is no longer watched.
@@ -39,6 +51,18 @@ KINDS: Final = {
         Kind(COVARIATE, "support", of_a_version=True, of_a_column=True),
         Kind(PREDICTION_DRIFT, "support", of_a_version=True),
         Kind(DECAY, "retrain", of_a_version=True),
+        Kind(ESTIMATED_DECAY, "support", of_a_version=True),
+        Kind(CREEP, "support", of_a_version=True, of_a_column=True),
+        Kind(POPULATION, "support", of_a_version=True, of_a_column=True),
+        Kind(EQUIPMENT, "support", of_a_version=True, of_a_column=True),
+        Kind(ATTRIBUTION_DRIFT, "support", of_a_version=True),
+        Kind(MULTIVARIATE_DRIFT, "support", of_a_version=True),
+        Kind(SKEW, "warn", of_a_version=True, of_a_column=True),
+        Kind(BIAS, "warn", of_a_version=True),
+        Kind(BUSINESS, "warn", of_a_version=False),
+        Kind(RESOURCES, "warn", of_a_version=True),
+        Kind(LABELS, "warn", of_a_version=False),
+        Kind(TRAFFIC, "warn", of_a_version=False),
     )
 }
 

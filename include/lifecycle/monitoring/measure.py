@@ -29,7 +29,7 @@ def measure_window(
 
     Without a profile only the plain numbers are measured, and every check is inconclusive.
     """
-    verdicts = [*notes, *_verdicts(spec, profile, window, labelled)]
+    verdicts = [*notes, *_verdicts(spec, profile, window, labelled, now)]
     labels_due = now >= window.window.end + spec.labels.mature_after
     mature = int(labelled.labels.size)
     health, parts = health_of(spec, verdicts, rows=window.rows, mature_rows=mature, labels_due=labels_due)
@@ -47,11 +47,11 @@ def measure_window(
     }
 
 
-def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled) -> list[Verdict]:
+def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled, now: datetime) -> list[Verdict]:
     if profile is None:
         reason = f"version {window.version} has no usable reference profile; the task's log says why"
         return [Verdict(check=check.kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for check in CHECKS]
-    subject = Subject(spec, profile, window, labelled)
+    subject = Subject(spec, profile, window, labelled, now)
     for check in CHECKS:
         subject.found += guarded(check.kind, partial(check.measure, subject))
     return subject.found

@@ -169,7 +169,7 @@ def test_a_gap_that_changes_its_sign_confirms_nothing():
 
 
 def test_inconclusive_and_foreign_checks_have_no_standing():
-    assert standings(history("iii") + history("f", "labels"), CONFIRM) == []
+    assert standings(history("iii") + history("f", "report"), CONFIRM) == []
 
 
 @given(st.lists(st.sampled_from("pfi"), max_size=9).map("".join), st.randoms())

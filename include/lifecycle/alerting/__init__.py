@@ -1,0 +1,1 @@
+"""Alerts: what people are told of, how urgently, and by which way."""
