@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from include.lifecycle.decisions.automation import stopped
 from include.lifecycle.decisions.questions import declined_effects
-from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView
+from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView, lower_bound
 from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.rollout.ways_back.freezing import frozen_reason
 from include.lifecycle.tables import candidates, desired_traffic, rollouts, signals, training_requests
@@ -33,6 +33,7 @@ def signal_view(row: RowMapping) -> SignalView:
         kind=row["kind"],
         cause=row["cause"],
         effect=row["effect"],
+        lower=lower_bound(row["effect"], evidence),
         severity=row["severity"],
         version=row["version"],
         windows_failed=row["windows_failed"],

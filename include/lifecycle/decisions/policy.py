@@ -54,7 +54,7 @@ def decide_retraining(
     by calendar or data fault, confirmation, spent causes, cooldown, budget); security, an open request or rollout stay.
     `evidence["rules_named"]` lists the rules that decided.
     """
-    weighed = {signal.id: weigh(signal, state, spec, force=force) for signal in signals}
+    weighed = {signal.id: weigh(signal, state, spec, beside=signals, force=force) for signal in signals}
     asking = [signal for signal in signals if weighed[signal.id].act == "retrain"]
     evidence = evidence_of(state, spec, now) | {"forced": force}
     if not asking:

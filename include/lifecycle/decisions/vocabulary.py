@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from include.lifecycle.monitoring.kinds import names
+from include.lifecycle.monitoring.kinds import COVARIATE, CREEP, EQUIPMENT, MULTIVARIATE_DRIFT, POPULATION, names
 
 Act = Literal["retrain", "approve", "suggest", "alert", "wait", "refuse", "none"]
 
 FREEZING = names("freeze")
 SUPPORTING = names("support")
 WARNING = names("warn")
+MOVED_INPUTS = (COVARIATE, CREEP, POPULATION, EQUIPMENT, MULTIVARIATE_DRIFT)
+"""Kinds that say that inputs moved. Prediction drift is none: an estimated decay is made of the predictions as well."""
+BY_POLICY = (COVARIATE, POPULATION, EQUIPMENT)
+"""Kinds that retrain alone where the key `retraining.<kind>` says `retrain`."""
 FACTS = ("volume", "age", "manual", "external")
 """Kinds that are facts, not measurements: they need no confirmation by further windows."""
 SPENDABLE_FACTS = ("age",)
@@ -27,17 +32,33 @@ class Frozen(BaseModel):
 
 
 class SignalView(Frozen):
-    """What the policy sees of an open signal. `spanning`: from the first to the last failed window of the last `confirm.of`."""
+    """What the policy sees of an open signal. `spanning`: from the first to the last failed window of the last `confirm.of`.
+
+    `lower`: what the effect is at least (see lower_bound); None when the signal does not say.
+    """
 
     id: int
     kind: str
     cause: str
     effect: float
+    lower: float | None = None
     severity: str
     version: int | None = None
     windows_failed: int = 1
     spanning: timedelta = timedelta(0)
     reason: str = ""
+
+
+def lower_bound(effect: float, evidence: Mapping[str, Any]) -> float | None:
+    """What an effect is at least: the interval's end where the check gives one, else a distance less what its null shows anyhow.
+
+    The latter by the triangle inequality: the window lies no further than the null's quantile from where it was drawn from
+    (Wasserstein and Jensen-Shannon distance are metrics; KL is none, and the bound a rule of thumb). None without either.
+    """
+    if isinstance(found := evidence.get("lower"), int | float):
+        return float(found)
+    null = evidence.get("null_threshold")
+    return max(effect - float(null), 0.0) if isinstance(null, int | float) else None
 
 
 class RetrainingState(Frozen):

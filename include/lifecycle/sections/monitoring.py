@@ -20,7 +20,8 @@ class DriftSection(Section):
     categorical: CategoricalMethod = Field(description="distance of categorical features; a version keeps its own")
     minimum_effect: NotNegative = Field(description="distance below which nothing is drift")
     act_effect: NotNegative = Field(
-        description="distance above its threshold at which prediction drift takes all of its part of health; nothing acts on it"
+        description="distance above its threshold at which prediction drift takes all of its part of health; where "
+        "retraining.covariate, population or equipment is retrain, a column's distance that retrains"
     )
     false_alarms_per_quarter: Annotated[float, Field(gt=0)] = Field(
         description="false alarms that are put up with per model, over all its columns and windows"

@@ -9,6 +9,8 @@ from pydantic import Field
 from include.lifecycle.sections.base import Positive, Section
 from include.lifecycle.units import Duration, PositiveDuration
 
+DriftPolicy = Literal["support", "retrain"]
+
 
 class ConfirmSection(Section):
     """A signal counts when it stood in `windows` of the last `of`, over at least `spanning`."""
@@ -28,6 +30,12 @@ class RetrainingSection(Section):
     window: str | None = Field(
         description="daily times between which trainings caused by signals may start, such as 02:00-04:00 (UTC); null: any time"
     )
+    covariate: DriftPolicy = Field(
+        description="what moved inputs do alone, once confirmed: support a decay that is measured or estimated, or retrain where "
+        "the distance is surely (by its lower bound) above monitoring.drift.act_effect"
+    )
+    population: DriftPolicy = Field(description="the same for columns with the role population")
+    equipment: DriftPolicy = Field(description="the same for columns with the role equipment")
     cooldown: Duration = Field(
         description="event time since the last training request of any source before a signal may ask for one"
     )

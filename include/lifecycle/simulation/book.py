@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from include.lifecycle.decisions.facts import AGE
-from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView
+from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView, lower_bound
 from include.lifecycle.monitoring.kinds import KINDS
 from include.lifecycle.monitoring.signals import Standing
 from include.lifecycle.spec import ModelSpec
@@ -95,11 +95,13 @@ class Book:
         failure = standing.newest_failure
         evidence = failure.evidence if failure else {}
         seconds = float(standing.evidence().get("spanning_seconds", 0.0))
+        effect = float(evidence.get("effect", 0.0))
         return SignalView(
             id=number,
             kind=standing.kind,
             cause=standing.cause,
-            effect=float(evidence.get("effect", 0.0)),
+            effect=effect,
+            lower=lower_bound(effect, evidence),
             severity=str(evidence.get("severity", "warn")),
             version=version,
             windows_failed=standing.windows_failed,
