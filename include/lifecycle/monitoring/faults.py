@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.columns import numbers
-from include.lifecycle.monitoring.kinds import DATA_FAULT
+from include.lifecycle.monitoring.kinds import DATA_FAULT, column_of
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import ColumnProfile, NumericProfile, Profile
 from include.lifecycle.spec import ModelSpec
@@ -39,7 +39,7 @@ def check_faults(spec: ModelSpec, profile: Profile, window: Predictions) -> list
 
 def faulty_columns(verdicts: list[Verdict]) -> frozenset[str]:
     """Columns whose data-fault verdict failed."""
-    return frozenset(verdict.check.partition(":")[2] for verdict in verdicts if verdict.failed and verdict.check != DATA_FAULT)
+    return frozenset(column_of(verdict.check) for verdict in verdicts if verdict.failed and verdict.check != DATA_FAULT)
 
 
 def _one(name: str, stored: ColumnProfile, values: NDArray[Any]) -> Verdict:

@@ -1,6 +1,6 @@
 """The kinds of signals, in one table: what each means for the version and for training.
 
-A check is called `kind` or `kind:column`; so is the cause of its signal.
+A check is called `kind`, `kind:column` or `kind:column:aspect`; so is the cause of its signal.
 """
 
 from __future__ import annotations
@@ -70,6 +70,11 @@ KINDS: Final = {
 def kind_of(cause: str) -> Kind | None:
     """The kind of a check's or a cause's name; None for checks that raise no signal."""
     return KINDS.get(cause.partition(":")[0])
+
+
+def column_of(cause: str) -> str:
+    """The second word of a check's or a cause's name, without its aspect; empty where there is none."""
+    return cause.partition(":")[2].partition(":")[0]
 
 
 def names(leads: Leads) -> tuple[str, ...]:

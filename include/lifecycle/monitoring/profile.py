@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from include.lifecycle.errors import DataInvalidError
+from include.lifecycle.monitoring.nulls import Frozen, Null, null_for
+from include.lifecycle.monitoring.reference_parts import FeedReference, GroupReference, PatternReference
 from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
 from include.lifecycle.statistics.distances import SMALLEST_SCALE, NumericReference, QuantileBins
 from include.lifecycle.storage import write_whole
@@ -32,26 +34,6 @@ PREDICTION = "@prediction"  # no column can be called so
 QUANTILE_LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
-class Frozen(BaseModel):
-    """Base of the profile's parts."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Null(Frozen):
-    """What a distance does without drift in windows of at least `rows` rows: `threshold` is exceeded with probability `level`.
-
-    Resting on `draws` drawn windows that are worth `windows` independent ones; `median` of their distances.
-    """
-
-    rows: int
-    draws: int
-    windows: float
-    level: float
-    median: float
-    threshold: float
-
-
 class ColumnProfile(Frozen):
     """One watched column: rows and share of nulls in training, the share that hold-out windows hardly exceed, and the distance's
     nulls by window size (rising `rows`)."""
@@ -63,8 +45,7 @@ class ColumnProfile(Frozen):
 
     def null_for(self, rows: int) -> Null | None:
         """The null of the largest window size not above `rows`: smaller windows are noisier, so this errs to the safe side."""
-        fitting = [null for null in self.nulls if null.rows <= rows]
-        return fitting[-1] if fitting else next(iter(self.nulls), None)
+        return null_for(self.nulls, rows)
 
 
 class NumericProfile(ColumnProfile):
@@ -133,6 +114,9 @@ class Profile(Frozen):
     categorical: dict[str, CategoricalProfile]
     prediction: NumericProfile | CategoricalProfile
     performance: PerformanceReference | None
+    feed: FeedReference | None = None
+    groups: list[GroupReference] = []
+    patterns: PatternReference | None = None
     samples: dict[str, Floats] = Field(exclude=True, repr=False)
 
     def reference(self, column: str) -> NumericReference:

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.columns import categories, counts_of, numbers, seconds
+from include.lifecycle.monitoring.nulls import Null
 from include.lifecycle.monitoring.performance_reference import FEWEST_DRAWS, performance_reference
 from include.lifecycle.monitoring.profile import (
     PREDICTION,
     QUANTILE_LEVELS,
     CategoricalProfile,
-    Null,
     NumericProfile,
     Profile,
 )

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from include.lifecycle.ledger import Entry
-from include.lifecycle.monitoring.kinds import kind_of
+from include.lifecycle.monitoring.kinds import column_of, kind_of
 from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ConfirmSection, ModelSpec
@@ -120,7 +120,7 @@ def _in_training(connection: Connection, model: str, version: int) -> set[str]:
 
 def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing | None) -> tuple[str, str] | None:
     """New state of an open signal and why, or None when it stays."""
-    kind, column = kind_of(row["cause"]), row["cause"].partition(":")[2]
+    kind, column = kind_of(row["cause"]), column_of(row["cause"])
     if kind is None:
         return None
     if kind.of_a_column and column not in spec.watched:
