@@ -14,6 +14,9 @@ from pathlib import Path
 
 from include.lifecycle.errors import SettingsError
 from include.lifecycle.units import format_duration, parse_duration
+from include.settings_metrics import NAMES as METRICS
+from include.settings_metrics import PATHS as METRICS_PATHS
+from include.settings_metrics import MetricsSettings, metrics_settings
 from include.settings_upkeep import NAMES as UPKEEP
 from include.settings_upkeep import UpkeepSettings, upkeep_settings
 
@@ -65,6 +68,7 @@ class Settings:
     server_keys_file: Path | None = None
     server_probe_key: Path | None = None
     upkeep: UpkeepSettings = field(default_factory=UpkeepSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     alert_secret: Path = Path("alert-webhook")
     backup_dir: Path = Path("backup")
 
@@ -132,6 +136,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         server_probe_key=Path(env.get("MODELOPS_SERVER_PROBE_KEY_FILE", local / "secrets" / "server-probe-key")),
         prometheus_url=_endpoint("MODELOPS_PROMETHEUS_URL", env) or "http://127.0.0.1:9090",
         upkeep=upkeep_settings(env),
+        metrics=metrics_settings(env, local),
         alert_secret=Path(env.get("MODELOPS_ALERT_SECRET_FILE", local / "secrets" / "alert-webhook")),
         backup_dir=Path(env.get("MODELOPS_BACKUP_DIR", local / "backup")),
     )
@@ -158,11 +163,12 @@ def data_settings(local: Path) -> dict[str, str]:
 
 
 def kept_upkeep(local: Path) -> dict[str, str]:
-    """Settings of watchdog and reconcile, by variable, of the stack in `local`: what is exported or kept in `modelops.env`."""
+    """Settings of watchdog, reconcile and metrics, by variable, of the stack in `local`: exported, or kept in `modelops.env`."""
     known = {**_read_env_file(local / "modelops.env"), **os.environ}
-    given = {name: known[name] for name in UPKEEP if known.get(name)}
+    given = {name: known[name] for name in (*UPKEEP, *METRICS) if known.get(name)}
     upkeep_settings(given)
-    return given | {name: str(Path(known[name]).absolute()) for name in _UPKEEP_PATHS if known.get(name)}
+    metrics_settings(given, local)
+    return given | {name: str(Path(known[name]).absolute()) for name in (*_UPKEEP_PATHS, *METRICS_PATHS) if known.get(name)}
 
 
 def _timeouts(env: Mapping[str, str]) -> tuple[timedelta, timedelta]:
