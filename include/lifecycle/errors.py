@@ -38,6 +38,10 @@ class GateFailedError(LifecycleError):
     """A gate or check said fail, and the policy stops here."""
 
 
+class ReportFailedError(LifecycleError):
+    """A page for people could not be written; what it is about stands in the tables all the same."""
+
+
 class EntryPointError(LifecycleError):
     """A model's own training function failed, or returned something that cannot be judged, stored or served."""
 

@@ -230,7 +230,23 @@ class MonitoredModel(StageResult):
     signals: list[int]
     health: float | None
     verdicts: list[Verdict] = []
-    report: Path | None = None
+
+
+class ReportedWindows(StageResult):
+    """Evidently's reports that one run wrote, newest window first, and how many old files it removed."""
+
+    model: str
+    reports: list[Path]
+    removed: int = 0
+
+
+class PeriodicReport(StageResult):
+    """A daily, weekly, monthly or quarterly report of one model, or of all (`model` is then `_fleet`), and how many went."""
+
+    model: str
+    kind: str
+    path: Path
+    removed: int = 0
 
 
 class Decisions(StageResult):

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class ReportLink(BaseOperatorLink):
-    """The Evidently report of the newest measured window."""
+    """The Evidently report of the newest window that the task reported."""
 
     name = "Drift report"
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Route of the report that this task wrote, or an empty string when it wrote none."""
         result = XCom.get_value(ti_key=ti_key, key="return_value")
-        report = (result or {}).get("report")
-        return f"/modelops/v1/models/{result['model']}/reports/{report.rpartition('/')[2]}" if report else ""
+        reports = (result or {}).get("reports")
+        return f"/modelops/v1/models/{result['model']}/reports/{reports[0].rpartition('/')[2]}" if reports else ""
 
 
 class DataReportLink(BaseOperatorLink):

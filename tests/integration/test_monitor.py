@@ -73,7 +73,7 @@ def rows_of(rt, table, **where):
 def watch(postgres, profile):
     def look(rt, spec=None, **options):
         chosen = options.pop("profiles", lambda version: profile)
-        return monitor_model(spec or make_spec(), rt, RUN, labels_url(rt, postgres), profiles=chosen, report=False, **options)
+        return monitor_model(spec or make_spec(), rt, RUN, labels_url(rt, postgres), profiles=chosen, **options)
 
     return look
 
@@ -276,27 +276,6 @@ def test_a_version_without_a_profile_is_measured_but_not_judged(world, watch):
     found = watch(rt, profiles=none)
     assert {verdict.outcome for verdict in found.verdicts} == {"inconclusive"}
     assert rows_of(rt, windows)[0]["rows"] == 400
-
-
-def test_the_report_is_written_for_the_newest_window(world, postgres, profile):
-    rt = world(LIVE + 2 * DAY)
-    serve(rt, days=2)
-    found = monitor_model(make_spec(), rt, RUN, labels_url(rt, postgres), profiles=lambda version: profile)
-    assert found.report.parent == rt.storage.reports(MODEL)
-    assert "<html" in found.report.read_text()[:2000]
-    assert [row["report"] for row in rows_of(rt, windows)] == [None, str(found.report)]
-
-
-def test_a_failing_report_stops_nothing(world, postgres, profile):
-    rt = world(LIVE + 2 * DAY)
-    serve(rt, days=2, warmer=6.0)
-    rt.storage.reports(MODEL).parent.mkdir(parents=True)
-    rt.storage.reports(MODEL).write_text("a file where a folder should be")
-    found = monitor_model(make_spec(), rt, RUN, labels_url(rt, postgres), profiles=lambda version: profile)
-    (verdict,) = [each for each in found.verdicts if each.check == "report"]
-    assert verdict.outcome == "inconclusive"
-    assert found.report is None
-    assert len(found.signals) == 1
 
 
 def test_no_log_at_all(world, watch):

@@ -1,4 +1,4 @@
-"""The monitoring stage of one model: due windows -> measurements -> rows, health and signals; then a report for people.
+"""The monitoring stage of one model: due windows -> measurements -> rows, health and signals. Reports are a later task's.
 
 It never trains, deploys or rolls back. Killed and run again it measures what is still due and doubles nothing.
 """
@@ -12,16 +12,15 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import RowMapping, select
 
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import LifecycleError, SourceUnavailableError
 from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
-from include.lifecycle.monitoring.measure import guarded, measure_window
-from include.lifecycle.monitoring.predictions import Predictions, microseconds, open_log
+from include.lifecycle.monitoring.measure import measure_window
+from include.lifecycle.monitoring.predictions import microseconds, open_log
 from include.lifecycle.monitoring.profile import Profile, read_profile
-from include.lifecycle.monitoring.report import write_report
 from include.lifecycle.monitoring.signals import refresh_signals, standings
 from include.lifecycle.monitoring.windows import (
     Measured,
@@ -40,7 +39,6 @@ from include.lifecycle.results import MonitoredModel
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import desired_traffic
-from include.lifecycle.tables import windows as windows_table
 from include.lifecycle.verdicts import Outcome, Verdict
 
 log = logging.getLogger(__name__)
@@ -50,17 +48,16 @@ Profiles = Callable[[int], Profile]
 
 @dataclass(frozen=True)
 class _Look:
-    """What one run found: rows to store, the newest window that a report can be made of, and verdicts about the run itself."""
+    """What one run found: rows to store, and verdicts about the run itself."""
 
     rows: list[dict[str, Any]]
-    reportable: Predictions | None
     notes: list[Verdict]
 
 
 def monitor_model(
-    spec: ModelSpec, rt: Runtime, run: RunContext, access: Access, *, profiles: Profiles | None = None, report: bool = True
+    spec: ModelSpec, rt: Runtime, run: RunContext, access: Access, *, profiles: Profiles | None = None
 ) -> MonitoredModel:
-    """Measure every due window of every version that served, refresh the model's signals, write the newest window's report.
+    """Measure every due window of every version that served, and refresh the model's signals.
 
     `access`: database of the labels query, or the S3 account of a dataset. `profiles`: where a version's reference comes from
     (default: the registry).
@@ -82,16 +79,13 @@ def monitor_model(
         if version is not None:
             standing = standings([_judged(row) for row in history], spec.retraining.confirm)
             opened = refresh_signals(connection, spec, rt, run, version=version, found=standing)
-    written = _report(spec, rt, look, known) if report else []
-    path = next((verdict.evidence["path"] for verdict in written if verdict.passed), None)
     newest = {verdict.check: verdict for verdict in (_judged(history[0])[1] if history else [])}
     return MonitoredModel(
         model=spec.name,
         windows=stored,
         signals=opened,
         health=next((row["health"] for row in history if row["health"] is not None), None),
-        verdicts=[*(newest | {verdict.check: verdict for verdict in [*look.notes, *written]}).values()],
-        report=path,
+        verdicts=[*(newest | {verdict.check: verdict for verdict in look.notes}).values()],
     )
 
 
@@ -104,7 +98,7 @@ def _look(spec: ModelSpec, rt: Runtime, access: Access, now: datetime, profile_o
     for (window, _), one in measured.items():
         by_window.setdefault(window, []).append(one)
     worth = [window for window in windows if expects_news(window, by_window.get(window, []), mature_after, now)]
-    found = _Look([], None, [])
+    found = _Look([], [])
     for part in neighbours(worth):
         found = _look_at(spec, rt, access, now, part, measured, profile_of, found)
     return found
@@ -122,7 +116,7 @@ def _look_at(
 ) -> _Look:
     """Add to `found` what neighbouring windows show: one read of the log, one of the labels."""
     since, until = part[0].start, part[-1].end
-    rows, reportable, notes = list(found.rows), found.reportable, list(found.notes)
+    rows, notes = list(found.rows), list(found.notes)
     with open_log(spec, rt.storage.predictions(spec.name), since, until, configured=rt.settings) as log:
         identities = log.identities()
         labels = _labels(spec, rt, access, (since, until), now, notes) if identities[0].size else Labels({}, np.empty(0))
@@ -131,16 +125,7 @@ def _look_at(
             labelled = labelled_predictions(predictions, labels)
             row = measure_window(spec, profile_of(version), predictions, labelled, now=now, notes=notes)
             rows.append(row | {"revision": last.revision + 1 if last else 1})
-            if last is None and predictions.rows >= spec.monitoring.minimum_rows:
-                reportable = _fuller(reportable, predictions)
-    return _Look(rows, reportable, notes)
-
-
-def _fuller(first: Predictions | None, second: Predictions) -> Predictions:
-    """The newer window; of two versions in one window the one with more rows."""
-    if first is None or (second.window, second.rows) >= (first.window, first.rows):
-        return second
-    return first
+    return _Look(rows, notes)
 
 
 def _labels(
@@ -197,21 +182,3 @@ def _profile_or_none(read: Profiles, version: int) -> Profile | None:
 
 def _judged(row: RowMapping) -> tuple[Window, list[Verdict]]:
     return Window(row["window_start"], row["window_end"]), [Verdict.model_validate(plain) for plain in row["verdicts"]]
-
-
-def _report(spec: ModelSpec, rt: Runtime, look: _Look, known: dict[int, Profile | None]) -> list[Verdict]:
-    """Write the report and note its path with the window; its failure is a verdict, never an error of the stage."""
-    window = look.reportable
-    profile = known.get(window.version) if window else None
-    if window is None or profile is None:
-        return []
-
-    def _write() -> list[Verdict]:
-        path = write_report(spec, rt.storage, profile, window)
-        of = (windows_table.c.model == spec.name) & (windows_table.c.version == window.version)
-        at = windows_table.c.window_start == window.window.start
-        with transaction(rt.engine) as connection:
-            connection.execute(update(windows_table).where(of, at).values(report=str(path)))
-        return [Verdict(check="report", outcome=Outcome.PASS, reason="written", evidence={"path": str(path)})]
-
-    return guarded("report", _write)

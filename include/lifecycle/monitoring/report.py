@@ -1,11 +1,12 @@
-"""Evidently's HTML report of one window against the training reference, on a bounded sample, for people to read.
+"""Evidently's report of one window against the training reference, on a bounded sample, for people to read.
 
 Nothing is decided by it: the judged numbers are drift.py's, by the same definitions unless the model asks for KL.
+window_reports.py says of which windows, and where the HTML goes; workspace.py keeps it for Evidently's own UI.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,17 +16,18 @@ from include.lifecycle.monitoring.columns import categories, numbers
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import PREDICTION, CategoricalProfile, Profile
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.storage import Storage, write_whole
 
 if TYPE_CHECKING:
     import pandas
+    from evidently.core.report import Snapshot
 
 
-def write_report(spec: ModelSpec, storage: Storage, profile: Profile, window: Predictions, *, seed: int = 0) -> Path:
-    """Write `reports/<model>/<window start>-v<version>.html` and return its path. At most `monitoring.report_rows` rows a side.
+def evidently_snapshot(spec: ModelSpec, profile: Profile, window: Predictions, *, seed: int = 0) -> Snapshot:
+    """Evidently's data drift preset on at most `monitoring.report_rows` rows a side; the same seed draws the same rows.
 
     The reference is rebuilt column by column from the profile, so columns keep their distributions and lose their joint one.
     """
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Evidently would tell its makers of each run
     from evidently import DataDefinition, Dataset, Report
     from evidently.presets import DataDriftPreset
 
@@ -41,12 +43,14 @@ def write_report(spec: ModelSpec, storage: Storage, profile: Profile, window: Pr
     predicted = {"numerical_columns": [*numeric], "categorical_columns": [*categorical]}
     predicted["categorical_columns" if by_class else "numerical_columns"].append("prediction")
     columns = DataDefinition(**predicted)
-    snapshot = Report([preset]).run(
-        Dataset.from_pandas(current, data_definition=columns), Dataset.from_pandas(reference, data_definition=columns)
+    return Report([preset]).run(
+        Dataset.from_pandas(current, data_definition=columns),
+        Dataset.from_pandas(reference, data_definition=columns),
+        timestamp=window.window.end,
+        metadata={"model": spec.name, "version": str(window.version), "window_start": window.window.start.isoformat()},
+        tags=[f"version {window.version}"],
+        name=f"{spec.name} version {window.version}, {window.window.start:%Y-%m-%d %H:%M} UTC",
     )
-    path = storage.reports(spec.name) / f"{window.window.start:%Y%m%dT%H%M}-v{window.version}.html"
-    write_whole(path, snapshot.get_html_str(as_iframe=False))
-    return path
 
 
 def _current(

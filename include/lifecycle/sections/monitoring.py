@@ -47,6 +47,11 @@ class MonitoringSection(Section):
     window: PositiveDuration = Field(description="event time per window")
     minimum_rows: Positive = Field(description="rows; fewer predictions are inconclusive")
     minimum_labels: Positive = Field(description="rows; fewer mature labels are inconclusive")
+    report: Literal["each", "failed", "off"] = Field(
+        description="which windows get Evidently's report: each, those in which a check failed, or none"
+    )
     report_rows: Positive = Field(description="rows of the Evidently report's sample")
+    report_keep: Positive = Field(description="newest Evidently reports (and snapshots of the workspace) that are kept")
+    workspace: bool = Field(description="whether Evidently's snapshots are also kept for its own UI (docs/reports.md)")
     drift: DriftSection = Field(description="when inputs have moved")
     performance: PerformanceSection = Field(description="when outcomes have moved")

@@ -1,4 +1,4 @@
-"""Monitoring stage: measure one model's finished windows. It raises signals and never trains, deploys or rolls back."""
+"""Monitoring stages: measure one model's finished windows, then write reports of them; neither trains, deploys or rolls back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
-from include.lifecycle.results import MonitoredModel
+from include.lifecycle.results import MonitoredModel, ReportedWindows
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
 from modelops.assets import signals, wake
@@ -25,7 +25,6 @@ class MonitorModelOperator(LifecycleOperator):
     """
 
     template_fields: Sequence[str] = ("model",)
-    operator_extra_links = (ReportLink(),)
 
     def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> MonitoredModel:
         """Measure through the connection that the labels come from."""
@@ -37,3 +36,22 @@ class MonitorModelOperator(LifecycleOperator):
         elif not monitored.windows:
             raise AirflowSkipException(f"{self.model}: no finished window since the last look")
         return monitored
+
+
+class ReportWindowsOperator(LifecycleOperator):
+    """Write Evidently's reports of one model's newly measured windows, on a bounded sample; nothing waits for it.
+
+    :param model: Name of the model; the task's label in the UI. (templated)
+    """
+
+    template_fields: Sequence[str] = ("model",)
+    operator_extra_links = (ReportLink(),)
+
+    def stage(self, spec: ModelSpec, rt: Runtime, run: RunContext, context: Context) -> ReportedWindows:
+        """Write what is due."""
+        from include.lifecycle.monitoring.window_reports import report_windows
+
+        reported = report_windows(spec, rt)
+        if not reported.reports:
+            raise AirflowSkipException(f"{self.model}: no window waits for a report")
+        return reported
