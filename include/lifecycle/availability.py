@@ -19,7 +19,6 @@ AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
     "serving": ("online",),
     "data.sample_by": ("key",),
     "monitoring.schedule": ("hourly",),
-    "alerts.owner": DEFAULT_ONLY,
 }
 
 

@@ -13,6 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from include.lifecycle.sections.alerts import AlertsSection
 from include.lifecycle.sections.approval import ApprovalSection
 from include.lifecycle.sections.base import Name, Section
 from include.lifecycle.sections.card import CardSection
@@ -22,7 +23,7 @@ from include.lifecycle.sections.export import ExportSection, QuantiseSection
 from include.lifecycle.sections.monitoring import DriftSection, MonitoringSection, PerformanceSection
 from include.lifecycle.sections.prediction_log import PredictionLogSection
 from include.lifecycle.sections.retention import RetentionSection
-from include.lifecycle.sections.retraining import AlertsSection, ConfirmSection, RetrainingSection
+from include.lifecycle.sections.retraining import ConfirmSection, RetrainingSection
 from include.lifecycle.sections.rollout import LimitsSection, RolloutSection, RolloutStep
 from include.lifecycle.sections.server import ServerSection
 from include.lifecycle.sections.training import ObjectiveSection, TrainingSection
@@ -83,7 +84,7 @@ class ModelSpec(Section):
     approval: ApprovalSection = Field(description="who must say yes before a version gets traffic")
     monitoring: MonitoringSection = Field(description="what is watched, how often, and when it counts")
     retraining: RetrainingSection = Field(description="when a signal becomes a training")
-    alerts: AlertsSection = Field(description="who is told")
+    alerts: AlertsSection = Field(description="who is told of what, how, and who is next")
     retention: RetentionSection = Field(description="how long versions are kept")
     prediction_log: PredictionLogSection = Field(description="how answers are logged, and how long they are kept")
     card: CardSection = Field(description="what the model card says that no measurement can tell")

@@ -7,10 +7,12 @@ They stand in rules/, one file per subject.
 from __future__ import annotations
 
 from include.lifecycle.rules import (
+    alerts,
     approval,
     data,
     evaluation,
     features,
+    inputs,
     names,
     pii,
     prediction_log,
@@ -28,12 +30,14 @@ RULES = (
     *data.RULES,
     *pii.RULES,
     *features.RULES,
+    *inputs.RULES,
     *sources.RULES,
     *training.RULES,
     *tuning.RULES,
     *evaluation.RULES,
     *retraining.RULES,
     *approval.RULES,
+    *alerts.RULES,
     *rollout.RULES,
     *rollout_pace.RULES,
     *prediction_log.RULES,

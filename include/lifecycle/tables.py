@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -271,7 +272,8 @@ deliveries = Table(
 )
 
 # What people are told of. state: open | acknowledged | resolved; severity: P0 | P1 | P2 | P3. `key` tells equal alerts of one
-# model, `count` counts them. `level` is how far it was escalated, `escalate_wall_at` (wall time) when it goes further.
+# model, `count` counts them; those of one `source` make an incident. `pending`: it changed, and messages are to be planned. `level`
+# is how far it was escalated, `escalate_wall_at` when it goes further, `answered_wall_at` when a person took it or it ended.
 alerts = Table(
     "alerts",
     metadata,
@@ -284,6 +286,8 @@ alerts = Table(
     Column("title", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("runbook", Text),
+    Column("source", Text, nullable=False, server_default=""),
+    Column("pending", Boolean, nullable=False, server_default=text("true")),
     Column("count", BigInteger, nullable=False, server_default="1"),
     Column("level", Integer, nullable=False, server_default="0"),
     Column("incident_id", BigInteger),
@@ -292,11 +296,14 @@ alerts = Table(
     _at("acknowledged_at"),
     Column("acknowledged_by", Text),
     _at("resolved_at"),
+    Column("answered_wall_at", DateTime(timezone=True)),
     Column("escalate_wall_at", DateTime(timezone=True)),
     _json("evidence"),
     _wall("wall_at"),
     Index("alerts_one_open", "model", "key", unique=True, postgresql_where=text("state <> 'resolved'")),
     Index("alerts_by_time", "model", "last_seen"),
+    Index("alerts_pending", "id", postgresql_where=text("pending")),
+    Index("alerts_of_incident", "incident_id"),
 )
 
 # Alerts that share a source within a short time. state: open | closed; `timeline`: the page written when it closed.
@@ -315,9 +322,11 @@ incidents = Table(
     Column("timeline", Text),
     _wall("wall_at"),
     Index("incidents_open", "model", "state"),
+    Index("incidents_by_source", "source", "last_seen"),
 )
 
-# One message per alert, channel and event (raised | escalated | resolved), once. state: waiting | sent | failed.
+# One message per alert, channel and event, once. event: raised | worse:<severity> | escalated | acknowledged | resolved. state:
+# waiting | sending (until `not_before_wall`, then it is claimed again) | sent | failed. Those of one `sent_as` went out as one.
 alert_messages = Table(
     "alert_messages",
     metadata,
@@ -330,8 +339,10 @@ alert_messages = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("not_before_wall", DateTime(timezone=True)),
     Column("sent_wall_at", DateTime(timezone=True)),
+    Column("sent_as", BigInteger),
     Column("error", Text),
     _wall("wall_at"),
     UniqueConstraint("alert_id", "channel", "event", "level", name="alert_messages_once"),
-    Index("alert_messages_waiting", "state"),
+    Index("alert_messages_waiting", "channel", postgresql_where=text("state IN ('waiting', 'sending')")),
+    Index("alert_messages_sent", "channel", "sent_wall_at"),
 )

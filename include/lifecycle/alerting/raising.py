@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from include.lifecycle.database import lock_model
 from include.lifecycle.ledger import Entry
@@ -20,7 +20,10 @@ SEVERITIES: tuple[Severity, ...] = ("P0", "P1", "P2", "P3")  # the most urgent f
 
 
 class AlertNotice(BaseModel):
-    """Something that people should know: `key` tells equal ones of one model, `runbook` names the page's section that helps."""
+    """Something that people should know: `key` tells equal ones of one model, `runbook` names the page's section that helps.
+
+    Those of one `source` (default: the model's own, per kind) that come within a short time are one incident.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,6 +34,7 @@ class AlertNotice(BaseModel):
     title: str
     reason: str
     runbook: str | None = None
+    source: str = ""
     evidence: dict[str, Any] = {}
 
 
@@ -45,13 +49,14 @@ def raise_alert(connection: Connection, rt: Runtime, notice: AlertNotice, *, act
     row = connection.execute(select(alerts).where(mine).with_for_update()).mappings().first()
     fresh = {"reason": notice.reason, "last_seen": now, "evidence": notice.evidence}
     if row is None:
-        values = notice.model_dump() | {"first_seen": now, "last_seen": now}
+        source = notice.source or f"{notice.model}/{notice.kind}"
+        values = notice.model_dump() | {"source": source, "first_seen": now, "last_seen": now}
         alert_id = int(connection.execute(alerts.insert().values(values).returning(alerts.c.id)).scalar_one())
         _note(connection, rt, notice, alert_id, "raise alert", actor)
         return alert_id
     worse = SEVERITIES.index(notice.severity) < SEVERITIES.index(row["severity"])
     if worse:
-        fresh |= {"severity": notice.severity, "title": notice.title, "state": "open"}
+        fresh |= {"severity": notice.severity, "title": notice.title, "state": "open", "pending": True}
         _note(connection, rt, notice, row["id"], f"raise alert to {notice.severity}", actor)
     connection.execute(update(alerts).where(alerts.c.id == row["id"]).values(fresh | {"count": row["count"] + 1}))
     return int(row["id"])
@@ -61,7 +66,8 @@ def resolve_alert(connection: Connection, rt: Runtime, model: str, key: str, rea
     """Resolve the standing alert of that key, and return its id; None when there is none."""
     lock_model(connection, model)
     mine = (alerts.c.model == model) & (alerts.c.key == key) & (alerts.c.state != "resolved")
-    values = {"state": "resolved", "resolved_at": rt.clock.now()}
+    values = {"state": "resolved", "resolved_at": rt.clock.now(), "escalate_wall_at": None, "pending": True}
+    values["answered_wall_at"] = func.coalesce(alerts.c.answered_wall_at, func.now())
     found = connection.execute(update(alerts).where(mine).values(values).returning(alerts.c.id, alerts.c.kind)).mappings().first()
     if found is None:
         return None

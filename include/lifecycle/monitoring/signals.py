@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from include.lifecycle.alerting.signal_alerts import tell_signals
 from include.lifecycle.ledger import Entry
 from include.lifecycle.monitoring.kinds import column_of, kind_of
 from include.lifecycle.monitoring.windows import Window
@@ -102,6 +103,7 @@ def refresh_signals(
     for standing in found:
         if standing.failing and standing.cause not in busy:
             _raise(connection, rt, run, spec, version, standing)
+    tell_signals(connection, rt, spec, actor=run.actor)
     return [int(row["id"]) for row in _open(connection, spec.name)]
 
 

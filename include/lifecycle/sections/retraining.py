@@ -1,4 +1,4 @@
-"""Sections retraining and alerts: when a signal becomes a training, and who is told."""
+"""Section retraining: when a signal becomes a training."""
 
 from __future__ import annotations
 
@@ -60,9 +60,3 @@ class RetrainingSection(Section):
         description="Airflow user names who may answer in modes suggest and approve; empty: anyone who may answer in Airflow"
     )
     answer_within: PositiveDuration = Field(description="wall time; a question without an answer is declined after it")
-
-
-class AlertsSection(Section):
-    """Who is told."""
-
-    owner: str | None = Field(description="where the owner is told, as conn:<Airflow connection>")

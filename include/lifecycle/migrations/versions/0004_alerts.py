@@ -49,6 +49,8 @@ def _alerts() -> None:
         _text("title"),
         _text("reason"),
         _text("runbook", nullable=True),
+        _text("source", ""),
+        sa.Column("pending", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("count", sa.BigInteger(), server_default="1", nullable=False),
         sa.Column("level", sa.Integer(), server_default="0", nullable=False),
         sa.Column("incident_id", sa.BigInteger()),
@@ -57,6 +59,7 @@ def _alerts() -> None:
         _at("acknowledged_at"),
         _text("acknowledged_by", nullable=True),
         _at("resolved_at"),
+        _at("answered_wall_at"),
         _at("escalate_wall_at"),
         sa.Column("evidence", JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
         _wall_at(),
@@ -65,6 +68,8 @@ def _alerts() -> None:
     unresolved = sa.text("state <> 'resolved'")
     op.create_index("alerts_one_open", "alerts", ["model", "key"], unique=True, postgresql_where=unresolved)
     op.create_index("alerts_by_time", "alerts", ["model", "last_seen"])
+    op.create_index("alerts_pending", "alerts", ["id"], postgresql_where=sa.text("pending"))
+    op.create_index("alerts_of_incident", "alerts", ["incident_id"])
 
 
 def _incidents() -> None:
@@ -82,6 +87,7 @@ def _incidents() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("incidents_open", "incidents", ["model", "state"])
+    op.create_index("incidents_by_source", "incidents", ["source", "last_seen"])
 
 
 def _messages() -> None:
@@ -96,9 +102,12 @@ def _messages() -> None:
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         _at("not_before_wall"),
         _at("sent_wall_at"),
+        sa.Column("sent_as", sa.BigInteger()),
         _text("error", nullable=True),
         _wall_at(),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("alert_id", "channel", "event", "level", name="alert_messages_once"),
     )
-    op.create_index("alert_messages_waiting", "alert_messages", ["state"])
+    busy = sa.text("state IN ('waiting', 'sending')")
+    op.create_index("alert_messages_waiting", "alert_messages", ["channel"], postgresql_where=busy)
+    op.create_index("alert_messages_sent", "alert_messages", ["channel", "sent_wall_at"])
