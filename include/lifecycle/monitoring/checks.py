@@ -11,8 +11,12 @@ from datetime import datetime
 
 from include.lifecycle.monitoring.drift import check_drift, check_prediction_drift
 from include.lifecycle.monitoring.faults import check_faults, faulty_columns
-from include.lifecycle.monitoring.kinds import COVARIATE, DATA_FAULT, DECAY, PREDICTION_DRIFT
+from include.lifecycle.monitoring.inputs.novelty import check_novelty, check_recoded
+from include.lifecycle.monitoring.inputs.past import Past
+from include.lifecycle.monitoring.inputs.skew import check_skew
+from include.lifecycle.monitoring.kinds import BIAS, COVARIATE, DATA_FAULT, DECAY, PREDICTION_DRIFT, SKEW
 from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.outcomes.bias import check_bias
 from include.lifecycle.monitoring.performance import check_performance
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import Profile
@@ -22,7 +26,7 @@ from include.lifecycle.verdicts import Verdict
 
 @dataclass
 class Subject:
-    """One version's window, its reference, and the verdicts of the checks before."""
+    """One version's window, its reference, and the verdicts of the checks before. `past`: what earlier windows tell."""
 
     spec: ModelSpec
     profile: Profile
@@ -30,6 +34,7 @@ class Subject:
     labelled: Labelled
     now: datetime
     found: list[Verdict] = field(default_factory=list)
+    past: Past | None = None
 
     @property
     def faulty(self) -> frozenset[str]:
@@ -47,7 +52,11 @@ class Check:
 
 CHECKS = (
     Check(DATA_FAULT, lambda one: check_faults(one.spec, one.profile, one.window)),
+    Check(DATA_FAULT, lambda one: check_recoded(one.spec, one.profile, one.window)),
     Check(COVARIATE, lambda one: check_drift(one.spec, one.profile, one.window, one.faulty)),
+    Check(COVARIATE, lambda one: check_novelty(one.spec, one.profile, one.window, one.faulty)),
+    Check(SKEW, lambda one: check_skew(one.spec, one.profile, one.window, one.faulty, one.past)),
     Check(PREDICTION_DRIFT, lambda one: [check_prediction_drift(one.spec, one.profile, one.window)]),
     Check(DECAY, lambda one: check_performance(one.spec, one.profile, one.window.window, one.labelled)),
+    Check(BIAS, lambda one: check_bias(one.spec, one.profile, one.window, one.labelled)),
 )

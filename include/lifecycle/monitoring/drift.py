@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from include.lifecycle.monitoring.columns import counts_of, numbers
-from include.lifecycle.monitoring.kinds import COVARIATE, PREDICTION_DRIFT
+from include.lifecycle.monitoring.inputs.roles import drift_kind
+from include.lifecycle.monitoring.kinds import PREDICTION_DRIFT
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import PREDICTION, CategoricalProfile, NumericProfile, Profile
 from include.lifecycle.spec import ModelSpec
@@ -29,8 +30,9 @@ def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: 
     for name, stored in columns.items():
         if name not in window.features or name not in spec.watched:
             continue
+        check = f"{drift_kind(spec, name)}:{name}"
         if name in faulty:
-            verdicts.append(_unclear(f"{COVARIATE}:{name}", f"{name} has a data fault in this window", rows=window.rows))
+            verdicts.append(_unclear(check, f"{name} has a data fault in this window", rows=window.rows))
             continue
         if isinstance(stored, NumericProfile):
             values = numbers(window.features[name])
@@ -38,7 +40,7 @@ def check_drift(spec: ModelSpec, profile: Profile, window: Predictions, faulty: 
         else:
             counts = counts_of(window.features[name])
             held, distance = sum(counts.values()), category_distance(stored.counts, counts, stored.method)
-        verdicts.append(_judge(spec, f"{COVARIATE}:{name}", stored, distance, held, reference="training"))
+        verdicts.append(_judge(spec, check, stored, distance, held, reference="training"))
     return verdicts
 
 

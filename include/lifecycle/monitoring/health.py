@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from include.lifecycle.monitoring.kinds import COVARIATE, DATA_FAULT, DECAY, PREDICTION_DRIFT
+from include.lifecycle.monitoring.kinds import COVARIATE, DATA_FAULT, DECAY, PREDICTION_DRIFT, column_of
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
 
@@ -58,8 +58,11 @@ def _conclusive(verdicts: Sequence[Verdict], kind: str) -> list[Verdict]:
 
 
 def _passing(verdicts: Sequence[Verdict], kind: str) -> float | None:
-    found = _conclusive(verdicts, kind)
-    return sum(verdict.passed for verdict in found) / len(found) if found else None
+    columns: dict[str, bool] = {}
+    for verdict in _conclusive(verdicts, kind):
+        column = column_of(verdict.check)
+        columns[column] = columns.get(column, True) and verdict.passed
+    return sum(columns.values()) / len(columns) if columns else None
 
 
 def _data(verdicts: Sequence[Verdict]) -> float | None:

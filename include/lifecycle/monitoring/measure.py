@@ -12,6 +12,7 @@ import numpy as np
 
 from include.lifecycle.monitoring.checks import CHECKS, Subject
 from include.lifecycle.monitoring.health import health_of
+from include.lifecycle.monitoring.inputs.past import Past
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.performance import performance_numbers
 from include.lifecycle.monitoring.predictions import Predictions
@@ -23,13 +24,21 @@ log = logging.getLogger(__name__)
 
 
 def measure_window(
-    spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled, *, now: datetime, notes: list[Verdict]
+    spec: ModelSpec,
+    profile: Profile | None,
+    window: Predictions,
+    labelled: Labelled,
+    *,
+    now: datetime,
+    notes: list[Verdict],
+    past: Past | None = None,
 ) -> dict[str, Any]:
-    """The row of table `windows` for these predictions, without its revision. `notes`: verdicts about the run to keep with it.
+    """The row of table `windows` for these predictions, without its revision. `notes`: verdicts about the run to keep with it;
+    `past`: what the model's earlier windows tell.
 
     Without a profile only the plain numbers are measured, and every check is inconclusive.
     """
-    verdicts = [*notes, *_verdicts(spec, profile, window, labelled, now)]
+    verdicts = [*notes, *_verdicts(spec, profile, window, labelled, now, past)]
     labels_due = now >= window.window.end + spec.labels.mature_after
     mature = int(labelled.labels.size)
     health, parts = health_of(spec, verdicts, rows=window.rows, mature_rows=mature, labels_due=labels_due)
@@ -47,11 +56,14 @@ def measure_window(
     }
 
 
-def _verdicts(spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled, now: datetime) -> list[Verdict]:
+def _verdicts(
+    spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled, now: datetime, past: Past | None
+) -> list[Verdict]:
     if profile is None:
         reason = f"version {window.version} has no usable reference profile; the task's log says why"
-        return [Verdict(check=check.kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for check in CHECKS]
-    subject = Subject(spec, profile, window, labelled, now)
+        kinds = dict.fromkeys(check.kind for check in CHECKS)
+        return [Verdict(check=kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for kind in kinds]
+    subject = Subject(spec, profile, window, labelled, now, past=past)
     for check in CHECKS:
         subject.found += guarded(check.kind, partial(check.measure, subject))
     return subject.found

@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping, select
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import LifecycleError, SourceUnavailableError
+from include.lifecycle.monitoring.inputs.past import Past, read_past
 from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
 from include.lifecycle.monitoring.measure import measure_window
 from include.lifecycle.monitoring.predictions import microseconds, open_log
@@ -48,10 +49,11 @@ Profiles = Callable[[int], Profile]
 
 @dataclass(frozen=True)
 class _Look:
-    """What one run found: rows to store, and verdicts about the run itself."""
+    """What one run found: rows to store, and verdicts about the run itself; and what was known before."""
 
     rows: list[dict[str, Any]]
     notes: list[Verdict]
+    past: Past
 
 
 def monitor_model(
@@ -93,12 +95,12 @@ def _look(spec: ModelSpec, rt: Runtime, access: Access, now: datetime, profile_o
     mature_after = spec.labels.mature_after
     windows = finished_windows(now, spec.monitoring.window, look_back(spec.monitoring.window, mature_after))
     with transaction(rt.engine) as connection:
-        measured = read_measured(connection, spec.name, windows[0].start)
+        measured, past = read_measured(connection, spec.name, windows[0].start), read_past(connection, spec.name)
     by_window: dict[Window, list[Measured]] = {}
     for (window, _), one in measured.items():
         by_window.setdefault(window, []).append(one)
     worth = [window for window in windows if expects_news(window, by_window.get(window, []), mature_after, now)]
-    found = _Look([], [])
+    found = _Look([], [], past)
     for part in neighbours(worth):
         found = _look_at(spec, rt, access, now, part, measured, profile_of, found)
     return found
@@ -123,9 +125,10 @@ def _look_at(
         for window, version in _due(part, identities, labels, measured, now=now, spec=spec):
             predictions, last = log.read(version, window), measured.get((window, version))
             labelled = labelled_predictions(predictions, labels)
-            row = measure_window(spec, profile_of(version), predictions, labelled, now=now, notes=notes)
+            found.past.started.setdefault(version, window.start)
+            row = measure_window(spec, profile_of(version), predictions, labelled, now=now, notes=notes, past=found.past)
             rows.append(row | {"revision": last.revision + 1 if last else 1})
-    return _Look(rows, notes)
+    return _Look(rows, notes, found.past)
 
 
 def _labels(

@@ -14,17 +14,13 @@ FEWEST_DRAWS = 20
 """Drawn windows in which the measure is known; fewer tell no null."""
 
 
-class Frozen(BaseModel):
-    """Base of the profile's parts."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class Null(Frozen):
+class Null(BaseModel):
     """What a distance does without drift in windows of at least `rows` rows: `threshold` is exceeded with probability `level`.
 
     Resting on `draws` drawn windows that are worth `windows` independent ones; `median` of their distances.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     rows: int
     draws: int

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from include.lifecycle.errors import DataInvalidError
-from include.lifecycle.monitoring.nulls import Frozen, Null, null_for
+from include.lifecycle.monitoring.inputs.reference import InputsReference
+from include.lifecycle.monitoring.nulls import Null, null_for
 from include.lifecycle.monitoring.reference_parts import FeedReference, GroupReference, PatternReference
 from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
 from include.lifecycle.statistics.distances import SMALLEST_SCALE, NumericReference, QuantileBins
@@ -32,6 +33,12 @@ Floats = NDArray[np.float64]
 PROFILE_FILE, SAMPLES_FILE = "profile.json", "samples.npz"
 PREDICTION = "@prediction"  # no column can be called so
 QUANTILE_LEVELS = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+
+
+class Frozen(BaseModel):
+    """Base of the profile's parts."""
+
+    model_config = ConfigDict(frozen=True)
 
 
 class ColumnProfile(Frozen):
@@ -115,8 +122,9 @@ class Profile(Frozen):
     prediction: NumericProfile | CategoricalProfile
     performance: PerformanceReference | None
     feed: FeedReference | None = None
-    groups: list[GroupReference] = []
+    groups: list[GroupReference] = Field(default_factory=list)
     patterns: PatternReference | None = None
+    inputs: InputsReference | None = None
     samples: dict[str, Floats] = Field(exclude=True, repr=False)
 
     def reference(self, column: str) -> NumericReference:

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.columns import categories, counts_of, numbers, seconds
+from include.lifecycle.monitoring.inputs.budget import level_of
+from include.lifecycle.monitoring.inputs.referencing import Material, inputs_reference
 from include.lifecycle.monitoring.nulls import Null
 from include.lifecycle.monitoring.performance_reference import FEWEST_DRAWS, performance_reference
 from include.lifecycle.monitoring.profile import (
@@ -25,12 +27,12 @@ from include.lifecycle.monitoring.profile import (
     NumericProfile,
     Profile,
 )
+from include.lifecycle.monitoring.safety_parts import safety_parts
 from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
 from include.lifecycle.statistics.distances import CATEGORICAL_DISTANCES, Counts, NumericReference, QuantileBins, kl_divergence
 from include.lifecycle.statistics.null import (
     DrawnWindows,
     draw_windows,
-    false_alarm_level,
     independent_windows,
     null_threshold,
 )
@@ -113,6 +115,8 @@ def profile_from(
         prediction = _predicted_classes(spec, predictions, kept, nulls, methods.categorical)
     else:
         prediction, samples[PREDICTION] = _numeric(predictions, predictions[kept], nulls, methods.numeric, inside=True)
+    material = Material(train, holdout.iloc[kept], predictions[kept], nulls.drawn)
+    inputs, more = inputs_reference(spec, material)
     return Profile(
         model=spec.name,
         train_rows=len(train),
@@ -124,7 +128,9 @@ def profile_from(
         categorical=categorical,
         prediction=prediction,
         performance=performance_reference(spec, holdout, times, predictions),
-        samples={name: values for name, values in samples.items() if values.size},
+        **safety_parts(spec, train, holdout, predictions, kept, nulls.drawn[min(nulls.drawn)], nulls.level, seed=seed),
+        inputs=inputs,
+        samples={name: values for name, values in (samples | more).items() if values.size},
     )
 
 
@@ -136,7 +142,7 @@ def _kept(rows: int, seed: int) -> NDArray[np.int64]:
 
 def _draw(spec: ModelSpec, times: Floats, seed: int) -> _Nulls:
     monitoring = spec.monitoring
-    level = false_alarm_level(monitoring.drift.false_alarms_per_quarter, monitoring.window, len(spec.watched) + 1)
+    level = level_of(spec, "drift")
     drawn: dict[int, DrawnWindows] = {}
     for factor in SIZES:
         rows = monitoring.minimum_rows * factor

@@ -111,6 +111,9 @@ class ColumnSection(Section):
     """What is special about one column."""
 
     drift: Literal["watch", "ignore"] = Field(description="whether this column's drift is watched")
+    role: Literal["population", "equipment"] | None = Field(
+        description="what this feature stands for: who is served, or by what is measured; its drift is then a signal of that kind"
+    )
     pii: Literal["keep", "hash", "drop"] = Field(
         description="personal data: hash keeps a keyed hash in place of each value, drop keeps the column out of every file"
     )

@@ -7,6 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from include.lifecycle.sections.base import NotNegative, Positive, Section, Share
+from include.lifecycle.sections.inputs import NoveltySection, SkewSection
+from include.lifecycle.sections.outcomes import (
+    BusinessMetricSection,
+    EstimateSection,
+    LabelFlowSection,
+    ResourcesSection,
+    TrafficSection,
+)
+from include.lifecycle.sections.safety import BiasSection, FaultsSection
 from include.lifecycle.units import PositiveDuration
 
 NumericMethod = Literal["wasserstein", "kl_divergence"]
@@ -31,13 +40,23 @@ class DriftSection(Section):
 class PerformanceSection(Section):
     """Ladder on the relative loss of skill, or relative growth of a regression's error (bound of its interval), as fractions."""
 
+    notice: Share = Field(description="fraction of skill lost that is told")
     warn: Share = Field(description="fraction of skill lost that warns")
     act: Share = Field(description="fraction of skill lost that is decay")
     concept: Share = Field(description="fraction of skill lost that is called concept drift")
+    rollback: Share = Field(description="fraction of skill lost at which to ask whether the version before was better")
+    floors: dict[str, float] = Field(
+        description="limits of metrics by name, such as accuracy: 0.8 (errors and losses: upper limits); an interval wholly on "
+        "the wrong side is decay"
+    )
     calibration_gap: Share = Field(
         description="|mean prediction - mean outcome| that is decay: as a rate (multiclass: of any class), for a regression in "
         "standard deviations of the target"
     )
+    calibration_spread: NotNegative = Field(
+        description="standard deviations of the hold-out windows' gaps that a gap must exceed as well; 0 compares with none"
+    )
+    estimate: EstimateSection = Field(description="performance as estimated until labels come")
 
 
 class MonitoringSection(Section):
@@ -53,5 +72,16 @@ class MonitoringSection(Section):
     report_rows: Positive = Field(description="rows of the Evidently report's sample")
     report_keep: Positive = Field(description="newest Evidently reports (and snapshots of the workspace) that are kept")
     workspace: bool = Field(description="whether Evidently's snapshots are also kept for its own UI (docs/reports.md)")
+    novelty: NoveltySection = Field(description="when inputs hold what training never had")
+    skew: SkewSection = Field(description="when serving differs from training from the start on")
+    keep_counts: PositiveDuration = Field(
+        description="event time that counts of measured windows are kept (small files; seasonal references are made of them)"
+    )
     drift: DriftSection = Field(description="when inputs have moved")
     performance: PerformanceSection = Field(description="when outcomes have moved")
+    labels: LabelFlowSection = Field(description="when labels come as they should")
+    traffic: TrafficSection = Field(description="when requests come as they should")
+    resources: ResourcesSection = Field(description="what the servers of a version may use")
+    business: list[BusinessMetricSection] = Field(description="numbers of the business, asked of the model's database per window")
+    faults: FaultsSection = Field(description="when the feed is broken")
+    bias: BiasSection = Field(description="when groups are treated differently")

@@ -1,0 +1,46 @@
+"""The part of a version's profile that the further monitors of inputs read; made by referencing.py at registration."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from include.lifecycle.monitoring.nulls import Null
+
+SKEW_SAMPLE = "@skew:"  # prefix of the hold-out's samples among the profile's; no column can be called so
+
+
+class Part(BaseModel):
+    """Base of the parts: frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class NoveltyReference(Part):
+    """One column: the share of hold-out rows that are missing, outliers or of a category that training never saw, and the shares
+    that hold-out windows hardly exceed (`*_bar`). `low`, `high`: training's outlier quantiles, of numeric columns only."""
+
+    missing: float
+    missing_bar: float
+    strange: float
+    strange_bar: float
+    low: float | None = None
+    high: float | None = None
+
+
+class HoldoutColumn(Part):
+    """One column of the hold-out: nulls of a window's distance to it, and the counts of a categorical one.
+
+    The sorted sample of a numeric column stands among the profile's samples under SKEW_SAMPLE; distances are divided by `scale`,
+    the standard deviation of training.
+    """
+
+    nulls: list[Null]
+    scale: float | None = None
+    counts: dict[str, int] | None = None
+
+
+class InputsReference(Part):
+    """What further monitors compare windows with. A part is empty when its monitor was off at registration."""
+
+    novelty: dict[str, NoveltyReference] = {}
+    holdout: dict[str, HoldoutColumn] = {}

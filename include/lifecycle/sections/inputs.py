@@ -1,0 +1,35 @@
+"""Sections below monitoring: what is asked of inputs beside the distance of each column."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from include.lifecycle.sections.base import NotNegative, Section, Share
+
+Confidence = Annotated[float, Field(ge=0.5, lt=1)]
+
+
+class NoveltySection(Section):
+    """Values that training did not have: how many more of them than in training count. 1: never."""
+
+    new_categories: Share = Field(description="fraction of a window's rows with a category that training never saw")
+    outliers: Share = Field(description="fraction of rows outside training's outlier quantiles, above what training itself has")
+    missing: Share = Field(
+        description="fraction of rows without a value, above training's; more than a fault asks for is a fault"
+    )
+    outlier_quantile: Annotated[float, Field(gt=0, le=0.1)] = Field(
+        description="fraction at either end of training's values beyond which a value is an outlier"
+    )
+    recoded: Share = Field(description="fraction of rows with a never seen category that is a data fault: another encoding")
+    confidence: Confidence = Field(description="of the interval whose lower bound must be above these")
+
+
+class SkewSection(Section):
+    """Difference between training and serving from a version's start on."""
+
+    windows: Annotated[int, Field(ge=0, le=100)] = Field(
+        description="windows from a version's start on that are compared with its hold-out; 0: none"
+    )
+    minimum_effect: NotNegative = Field(description="distance below which nothing is skew")
