@@ -50,6 +50,25 @@ class AirflowApi:
         """Stack trace by file of the Dag files that Airflow could not read."""
         return {row["filename"]: row["stack_trace"] for row in self._pages("/api/v2/importErrors", "import_errors")}
 
+    def health(self) -> dict[str, dict[str, Any]]:
+        """What Airflow says of metadatabase, scheduler, triggerer and dag_processor: {component: {"status": ...}}."""
+        found = self._call("GET", "/api/v2/monitor/health")
+        return {part: state for part, state in found.items() if isinstance(state, dict)}
+
+    def paused_dags(self) -> dict[str, bool]:
+        """Whether each Dag is paused, by its id; Dags whose files are gone are left out."""
+        return {dag["dag_id"]: bool(dag["is_paused"]) for dag in self._pages("/api/v2/dags", "dags")}
+
+    def run_counts(self) -> dict[tuple[str, str], int]:
+        """How many runs of each Dag Airflow keeps, by (Dag id, state)."""
+        dags = self._call("GET", "/api/v2/dagStats")["dags"]
+        return {(dag["dag_id"], stat["state"]): int(stat["count"]) for dag in dags for stat in dag["stats"]}
+
+    def count_runs(self, *, dag_id_prefix: str, state: str, ended_since: str) -> int:
+        """How many runs of the Dags with that prefix ended in `state` since then (ISO 8601)."""
+        asked = {"dag_id_prefix_pattern": dag_id_prefix, "state": state, "end_date_gte": ended_since, "limit": 1}
+        return int(self._call("GET", "/api/v2/dags/~/dagRuns", params=asked)["total_entries"])
+
     def is_paused(self, dag_id: str) -> bool:
         """Whether the Dag's runs would wait; AirflowRefusedError when Airflow knows no such Dag."""
         return bool(self._call("GET", f"/api/v2/dags/{dag_id}")["is_paused"])
