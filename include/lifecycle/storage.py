@@ -42,6 +42,10 @@ class Storage:
         """Folder of one verified version that a model server loads."""
         return self.root / "served" / segment(model) / str(version)
 
+    def windows(self, model: str) -> Path:
+        """Folder of a model's counted windows."""
+        return self.root / "windows" / segment(model)
+
     def reports(self, model: str) -> Path:
         """Folder of a model's HTML reports."""
         return self.root / "reports" / segment(model)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,10 @@ from sqlalchemy import RowMapping, select
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import LifecycleError, SourceUnavailableError
+from include.lifecycle.monitoring.counting.arrays import count_window
+from include.lifecycle.monitoring.counting.counts import WindowCounts
+from include.lifecycle.monitoring.counting.keeping import keep_counts
+from include.lifecycle.monitoring.counting.scheme import scheme_of
 from include.lifecycle.monitoring.inputs.past import Past, read_past
 from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
 from include.lifecycle.monitoring.measure import measure_window
@@ -54,6 +58,7 @@ class _Look:
     rows: list[dict[str, Any]]
     notes: list[Verdict]
     past: Past
+    counted: dict[tuple[Window, int], tuple[Profile, WindowCounts]] = field(default_factory=dict)
 
 
 def monitor_model(
@@ -71,6 +76,7 @@ def monitor_model(
     known: dict[int, Profile | None] = {}
     seen = look_back(spec.monitoring.window, spec.labels.mature_after)
     look = _look(spec, rt, access, now, lambda version: known.setdefault(version, _profile_or_none(read, version)))
+    keep_counts(rt, spec, look.counted, now)
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         stored = [found for row in look.rows if (found := store_window(connection, row)) is not None]
@@ -118,17 +124,19 @@ def _look_at(
 ) -> _Look:
     """Add to `found` what neighbouring windows show: one read of the log, one of the labels."""
     since, until = part[0].start, part[-1].end
-    rows, notes = list(found.rows), list(found.notes)
+    rows, notes, counted = list(found.rows), list(found.notes), dict(found.counted)
     with open_log(spec, rt.storage.predictions(spec.name), since, until, configured=rt.settings) as log:
         identities = log.identities()
         labels = _labels(spec, rt, access, (since, until), now, notes) if identities[0].size else Labels({}, np.empty(0))
         for window, version in _due(part, identities, labels, measured, now=now, spec=spec):
             predictions, last = log.read(version, window), measured.get((window, version))
-            labelled = labelled_predictions(predictions, labels)
+            labelled, profile = labelled_predictions(predictions, labels), profile_of(version)
+            if profile is not None:
+                counted[window, version] = profile, count_window(scheme_of(profile), predictions, spec.objective.classes)
             found.past.started.setdefault(version, window.start)
-            row = measure_window(spec, profile_of(version), predictions, labelled, now=now, notes=notes, past=found.past)
+            row = measure_window(spec, profile, predictions, labelled, now=now, notes=notes, past=found.past)
             rows.append(row | {"revision": last.revision + 1 if last else 1})
-    return _Look(rows, notes, found.past)
+    return _Look(rows, notes, found.past, counted)
 
 
 def _labels(

@@ -1,27 +1,53 @@
-"""Distances between a reference and a window: exact normed Wasserstein for numbers, Jensen-Shannon for categories, KL for both.
+"""Distances between a reference and a window of numbers: exact normed Wasserstein and the Kolmogorov-Smirnov statistic. Pure.
 
-Pure functions on arrays and counts. Definitions equal Evidently's, save that KL bins numbers on the reference alone.
+Also the door to distances over cells (cell_distances.py). Definitions equal Evidently's, save that numbers are binned on the
+reference alone and that `ks` is the statistic, no p-value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from include.lifecycle.statistics.cell_distances import (
+    CELL_DISTANCES,
+    QuantileBins,
+    aligned_counts,
+    category_distance,
+    chi_square,
+    cramers_v,
+    jensen_shannon,
+    kl_divergence,
+    population_stability,
+)
+
+__all__ = [
+    "CATEGORICAL_DISTANCES",
+    "CELL_DISTANCES",
+    "NumericReference",
+    "QuantileBins",
+    "aligned_counts",
+    "category_distance",
+    "chi_square",
+    "cramers_v",
+    "jensen_shannon",
+    "kl_divergence",
+    "kolmogorov_smirnov",
+    "numeric_distance",
+    "population_stability",
+    "wasserstein_normed",
+]
+
+CATEGORICAL_DISTANCES = CELL_DISTANCES
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 SMALLEST_SCALE = 1e-3
 """Evidently's floor of the norm: a nearly constant reference does not blow the distance up."""
-
-BINS = 20
-SMALLEST_SHARE = 1e-4
-"""Evidently's share of a cell that a side lacks, unless that side has cells as small as that."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +73,22 @@ class NumericReference:
         return cls(finite, max(float(finite.std()), SMALLEST_SCALE))
 
     @cached_property
-    def _origin(self) -> float:
+    def origin(self) -> float:
+        """The median, about: what integrals are centred on, for precision."""
         return float(self.values[self.values.size // 2])
 
     @cached_property
+    def mean(self) -> float:
+        """Mean of the sample."""
+        return self.origin + float(self._centred.mean())
+
+    def area(self, points: Floats) -> Floats:
+        """Integral of the sample's distribution function up to each of `points`."""
+        return self._area(np.asarray(points, dtype=np.float64) - self.origin)
+
+    @cached_property
     def _centred(self) -> Floats:
-        return self.values - self._origin
+        return self.values - self.origin
 
     @cached_property
     def _prefix(self) -> Floats:
@@ -65,7 +101,7 @@ class NumericReference:
 
     def on_grid(self, grid: Floats) -> Callable[[Counts], float]:
         """Return the normed distance as a function of counts on `grid` (strictly rising values): one setup, many windows."""
-        points = np.asarray(grid, dtype=np.float64) - self._origin
+        points = np.asarray(grid, dtype=np.float64) - self.origin
         areas, reference_mean = self._area(points), float(self._centred.mean())
         left, right, size = points[:-1], points[1:], self._centred.size
         knot_areas = self._area(self._centred)
@@ -86,6 +122,30 @@ class NumericReference:
 
         return _distance
 
+    def ks_on_grid(self, grid: Floats) -> Callable[[Counts], float]:
+        """Return the Kolmogorov-Smirnov statistic as a function of counts on `grid` (strictly rising values)."""
+        below = np.searchsorted(self.values, grid, side="left") / self.values.size
+        upto = np.searchsorted(self.values, grid, side="right") / self.values.size
+
+        def _statistic(counts: Counts) -> float:
+            level = np.cumsum(counts) / counts.sum()
+            before = np.concatenate(([0.0], level[:-1]))
+            return max(float(np.abs(upto - level).max()), float(np.abs(below - before).max()))
+
+        return _statistic
+
+    def ks(self, sample: Floats) -> float:
+        """Two-sample Kolmogorov-Smirnov statistic: the largest distance between both distribution functions, 0 to 1.
+
+        `scipy.stats.ks_2samp(...).statistic`. NaN when nothing finite is in `sample`.
+        """
+        finite = np.asarray(sample, dtype=np.float64)
+        finite = finite[np.isfinite(finite)]
+        if finite.size == 0:
+            return float("nan")
+        grid, counts = np.unique(finite, return_counts=True)
+        return self.ks_on_grid(grid)(counts.astype(np.int64))
+
     def distance(self, sample: Floats) -> float:
         """Normed Wasserstein distance to `sample`: W1 / max(std(reference), 1e-3). NaN when nothing finite is in it."""
         finite = np.asarray(sample, dtype=np.float64)
@@ -104,94 +164,17 @@ def wasserstein_normed(reference: Floats, current: Floats) -> float:
     return NumericReference.of(reference).distance(current)
 
 
-def jensen_shannon(first: NDArray[np.number], second: NDArray[np.number]) -> float:
-    """Jensen-Shannon distance of two vectors of counts or shares over the same cells: root of the divergence, natural log.
+def kolmogorov_smirnov(reference: Floats, current: Floats) -> float:
+    """The two-sample Kolmogorov-Smirnov statistic (see NumericReference.ks)."""
+    return NumericReference.of(reference).ks(current)
 
-    Between 0 and sqrt(ln 2) = 0.8326 (Endres and Schindelin 2003); equals `scipy.spatial.distance.jensenshannon`.
-    NaN when a vector sums to 0.
-    """
-    left, right = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if left.sum() <= 0 or right.sum() <= 0:
+
+def numeric_distance(method: str, reference: Floats, current: Floats) -> float:
+    """Distance of two samples of numbers by a name of `monitoring.drift.numeric`; NaN when either has no finite value."""
+    if not np.isfinite(reference).any() or not np.isfinite(current).any():
         return float("nan")
-    left, right = left / left.sum(), right / right.sum()
-    middle = (left + right) / 2
-    divergence = (_relative_entropy(left, middle) + _relative_entropy(right, middle)) / 2
-    return float(np.sqrt(max(divergence, 0.0)))
-
-
-def kl_divergence(reference_counts: NDArray[np.number], current_counts: NDArray[np.number]) -> float:
-    """Kullback-Leibler divergence of two vectors of counts over the same cells: sum of p ln(p / q), p the reference's shares.
-
-    Evidently 0.7.23's `kl_div`: `scipy.stats.entropy(p, q)`, which normalises, after zeros were filled with 1e-4, or with a
-    millionth of that side's smallest share where that share is 1e-4 or less. Not symmetric; 0 for equal shares, else above 0,
-    and finite for disjoint cells. Cells that both sides lack do not count. NaN when a vector sums to 0.
-    """
-    reference, current = np.asarray(reference_counts, dtype=np.float64), np.asarray(current_counts, dtype=np.float64)
-    if reference.sum() <= 0 or current.sum() <= 0:
-        return float("nan")
-    some = (reference > 0) | (current > 0)
-    return max(_relative_entropy(_filled(reference[some]), _filled(current[some])), 0.0)
-
-
-def _filled(counts: Floats) -> Floats:
-    shares = counts / counts.sum()
-    smallest = float(shares[shares > 0].min())
-    shares[shares == 0] = SMALLEST_SHARE if smallest > SMALLEST_SHARE else smallest / 1e6
-    filled: Floats = shares / shares.sum()
-    return filled
-
-
-@dataclass(frozen=True, eq=False)
-class QuantileBins:
-    """Cells between a numeric reference's quantiles, and how many of its values lie in each: what KL compares windows on.
-
-    `edges` rise strictly; cell i holds edges[i - 1] < x <= edges[i]. The first and the last cell are open and hold what lies
-    outside the reference's range, so one wild value, there or in a window, moves no other cell.
-    """
-
-    edges: Floats
-    counts: Counts
-
-    @classmethod
-    def of(cls, sample: Floats) -> QuantileBins:
-        """Cut at the 0, 5 ... 100 % quantiles of `sample` (values of it; equal ones once); not finite values are dropped.
-
-        Raise ValueError when no finite value is left.
-        """
-        finite = np.asarray(sample, dtype=np.float64)
-        finite = finite[np.isfinite(finite)]
-        if finite.size == 0:
-            raise ValueError("a reference needs at least one finite value; got none")
-        cuts = np.quantile(finite, np.linspace(0, 1, BINS + 1), method="inverted_cdf")
-        edges = np.unique([np.nextafter(cuts[0], -np.inf), *cuts])
-        return cls(edges, np.bincount(np.searchsorted(edges, finite), minlength=edges.size + 1))
-
-    def cells(self, values: Floats) -> Counts:
-        """Each value's cell, -1 for what is not finite."""
-        return np.where(np.isfinite(values), np.searchsorted(self.edges, values), -1)
-
-    def distance(self, sample: Floats) -> float:
-        """KL divergence to `sample` over the cells. NaN when nothing finite is in it."""
-        cells = self.cells(np.asarray(sample, dtype=np.float64))
-        return kl_divergence(self.counts, np.bincount(cells[cells >= 0], minlength=self.counts.size))
-
-
-CATEGORICAL_DISTANCES = {"jensen_shannon": jensen_shannon, "kl_divergence": kl_divergence}
-"""By what `monitoring.drift.categorical` may say."""
-
-
-def category_distance(
-    reference: Mapping[str, int],
-    current: Mapping[str, int],
-    method: Literal["jensen_shannon", "kl_divergence"] = "jensen_shannon",
-) -> float:
-    """Distance of two tables of category counts by `method`; a category that one side lacks counts as 0 there."""
-    cells = sorted(reference.keys() | current.keys())
-    left = np.array([reference.get(cell, 0) for cell in cells], dtype=np.float64)
-    right = np.array([current.get(cell, 0) for cell in cells], dtype=np.float64)
-    return CATEGORICAL_DISTANCES[method](left, right)
-
-
-def _relative_entropy(left: Floats, right: Floats) -> float:
-    some = left > 0
-    return float(np.sum(left[some] * np.log(left[some] / right[some])))
+    if method == "wasserstein":
+        return wasserstein_normed(reference, current)
+    if method == "ks":
+        return kolmogorov_smirnov(reference, current)
+    return QuantileBins.of(reference).distance(current, method)
