@@ -45,12 +45,13 @@ class Labels:
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """Predictions that have a mature label: `labels` (m,) as the task's metrics take them, `values` = Predictions.scores,
-    `times` (microseconds); `coverage` = m / rows."""
+    `times` (microseconds); `coverage` = m / rows; `places` (m,): which of the window's rows they are."""
 
     labels: Floats
     values: Floats
     times: Times
     coverage: float
+    places: Times | None = None
 
 
 def fetch_labels(spec: ModelSpec, settings: Settings, access: Access, start: datetime, end: datetime, as_of: datetime) -> Labels:
@@ -114,4 +115,4 @@ def labelled_predictions(predictions: Predictions, labels: Labels) -> Labelled:
     scores = predictions.scores
     some = np.isfinite(found) & np.isfinite(scores if scores.ndim == 2 else scores[:, None]).all(axis=1)
     share = float(some.mean()) if some.size else 0.0
-    return Labelled(found[some], scores[some], predictions.times[some], share)
+    return Labelled(found[some], scores[some], predictions.times[some], share, np.flatnonzero(some))

@@ -81,13 +81,33 @@ class CategoricalProfile(ColumnProfile):
     method: CategoricalMethod = "jensen_shannon"
 
 
+class EstimateReference(Frozen):
+    """How a classifier's performance is estimated without labels (outcomes/estimate.py): per class (binary: of the second one) a
+    calibration curve through (`scores`, `rates`); over `windows` independent hold-out windows the mean measured `skill`, mean and
+    deviation of estimated less measured skill (and the same of the metric's `value`), and the `spread` of estimated skill.
+    `calibration_error`: expected, out of fold."""
+
+    metric: str
+    scores: list[list[float]]
+    rates: list[list[float]]
+    calibration_error: float
+    skill: float
+    bias: float
+    deviation: float
+    spread: float
+    value_bias: float
+    value_deviation: float
+    windows: float
+
+
 class PerformanceReference(Frozen):
     """What the hold-out showed: objective metric (acting from `threshold` on) over all of it; for binary targets the Brier score,
     rate and mean prediction; for a regression `rate` is the labels' mean and `spread` their standard deviation.
 
     `skill` (skill.py; of a regression's error the error itself) is the mean over hold-out windows of the monitored length,
     `deviation` their standard deviation, `windows` how many independent ones there are: ranking within days is harder than
-    across them, so windows are compared with windows.
+    across them, so windows are compared with windows. `gap_deviations`: standard deviation of their calibration gaps, by class
+    ("" for tasks without), empty in profiles from before it was stored. `estimate`: how windows without labels are estimated.
     """
 
     rows: int
@@ -101,6 +121,8 @@ class PerformanceReference(Frozen):
     skill: float | None
     deviation: float
     windows: float
+    gap_deviations: dict[str, float] = {}
+    estimate: EstimateReference | None = None
 
 
 class Profile(Frozen):

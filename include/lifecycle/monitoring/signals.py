@@ -24,6 +24,7 @@ from include.lifecycle.tables import signals, training_requests
 from include.lifecycle.verdicts import Outcome, Verdict
 
 _KEPT = frozenset(["measure", "threshold", "null_threshold", "lower", "reason", "fault", "reference", "above_act_effect", "rows"])
+_KEPT |= {"rule", "client", "classification", "groups", "attribute"}
 _KEPT |= {"mean_prediction", "observed_rate", "observed_mean", "class", "value", "reference_value"}
 
 
@@ -125,7 +126,7 @@ def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing |
     kind, column = kind_of(row["cause"]), column_of(row["cause"])
     if kind is None:
         return None
-    if kind.of_a_column and column not in spec.watched:
+    if kind.of_a_column and column not in spec.watched and not column.startswith("@"):
         return "expired", f"{column} is no longer watched"
     if kind.of_a_version and row["version"] != version:
         return "resolved", f"version {version} took over from version {row['version']}"

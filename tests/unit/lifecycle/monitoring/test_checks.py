@@ -40,7 +40,7 @@ def test_nothing_is_found_where_nothing_changed(spec, profile):
         *check_performance(spec, profile, predictions.window, labelled),
     ]
     assert {verdict.outcome for verdict in verdicts} == {Outcome.PASS}
-    assert len(verdicts) == 3 + 3 + 1 + 2
+    assert len(verdicts) == 4 + 3 + 1 + 2
 
 
 def test_a_shift_fails_its_column_only_and_warns(spec, profile):
@@ -111,6 +111,7 @@ def test_an_empty_column_that_was_nearly_empty_in_training_hides_no_other_fault(
         "data_fault:wind": Outcome.PASS,
         "data_fault:warmth": Outcome.FAIL,
         "data_fault:city": Outcome.PASS,
+        "data_fault:@rows": Outcome.PASS,
     }
 
 

@@ -1,0 +1,1 @@
+"""Checks of what came of the predictions: outcomes by group, business, labels, resources, traffic."""
