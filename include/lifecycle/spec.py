@@ -22,6 +22,7 @@ from include.lifecycle.sections.evaluation import EvaluationSection, FairnessSec
 from include.lifecycle.sections.export import ExportSection, QuantiseSection
 from include.lifecycle.sections.monitoring import DriftSection, MonitoringSection, PerformanceSection
 from include.lifecycle.sections.prediction_log import PredictionLogSection
+from include.lifecycle.sections.reports import ReportsSection
 from include.lifecycle.sections.retention import RetentionSection
 from include.lifecycle.sections.retraining import ConfirmSection, RetrainingSection
 from include.lifecycle.sections.rollout import LimitsSection, RolloutSection, RolloutStep
@@ -49,6 +50,7 @@ __all__ = [
     "PerformanceSection",
     "PredictionLogSection",
     "QuantiseSection",
+    "ReportsSection",
     "RetentionSection",
     "RetrainingSection",
     "RolloutSection",
@@ -88,6 +90,7 @@ class ModelSpec(Section):
     retention: RetentionSection = Field(description="how long versions are kept")
     prediction_log: PredictionLogSection = Field(description="how answers are logged, and how long they are kept")
     card: CardSection = Field(description="what the model card says that no measurement can tell")
+    reports: ReportsSection = Field(description="which reports are written about the model, its goals and prices")
     export: ExportSection = Field(description="which further files a version offers for download")
 
     @property
