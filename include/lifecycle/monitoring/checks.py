@@ -11,12 +11,23 @@ from datetime import datetime
 
 from include.lifecycle.monitoring.drift import check_drift, check_prediction_drift
 from include.lifecycle.monitoring.faults import check_faults, faulty_columns
+from include.lifecycle.monitoring.inputs.attribution import check_attribution
 from include.lifecycle.monitoring.inputs.novelty import check_novelty, check_recoded
 from include.lifecycle.monitoring.inputs.past import Past
 from include.lifecycle.monitoring.inputs.skew import check_skew
-from include.lifecycle.monitoring.kinds import BIAS, COVARIATE, DATA_FAULT, DECAY, PREDICTION_DRIFT, SKEW
+from include.lifecycle.monitoring.kinds import (
+    ATTRIBUTION_DRIFT,
+    BIAS,
+    COVARIATE,
+    DATA_FAULT,
+    DECAY,
+    ESTIMATED_DECAY,
+    PREDICTION_DRIFT,
+    SKEW,
+)
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.outcomes.bias import check_bias
+from include.lifecycle.monitoring.outcomes.estimate import check_estimate
 from include.lifecycle.monitoring.performance import check_performance
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import Profile
@@ -55,8 +66,10 @@ CHECKS = (
     Check(DATA_FAULT, lambda one: check_recoded(one.spec, one.profile, one.window)),
     Check(COVARIATE, lambda one: check_drift(one.spec, one.profile, one.window, one.faulty)),
     Check(COVARIATE, lambda one: check_novelty(one.spec, one.profile, one.window, one.faulty)),
+    Check(ATTRIBUTION_DRIFT, lambda one: check_attribution(one.spec, one.profile, one.window, one.faulty)),
     Check(SKEW, lambda one: check_skew(one.spec, one.profile, one.window, one.faulty, one.past)),
     Check(PREDICTION_DRIFT, lambda one: [check_prediction_drift(one.spec, one.profile, one.window)]),
     Check(DECAY, lambda one: check_performance(one.spec, one.profile, one.window.window, one.labelled)),
+    Check(ESTIMATED_DECAY, lambda one: check_estimate(one.spec, one.profile, one.window, one.labelled)),
     Check(BIAS, lambda one: check_bias(one.spec, one.profile, one.window, one.labelled)),
 )

@@ -1,8 +1,8 @@
 """How a reference profile is built from the training and hold-out tables; profile.py holds the result's shape.
 
 Nulls of features: distances of hold-out windows to training. Null of predictions: the hold-out is its own reference, so each
-window's Wasserstein distance is divided by 1 - its share of the hold-out, which is exactly the distance to the rest; for KL, and
-for the predicted classes of a multiclass model, its counts are taken out of the hold-out's.
+window's Wasserstein distance or KS statistic is divided by 1 - its share of the hold-out, which is exactly the distance to the
+rest; for methods over cells its counts are taken out of the hold-out's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.columns import categories, counts_of, numbers, seconds
 from include.lifecycle.monitoring.inputs.budget import level_of
-from include.lifecycle.monitoring.inputs.referencing import Material, inputs_reference
+from include.lifecycle.monitoring.inputs.material import Material
+from include.lifecycle.monitoring.inputs.referencing import inputs_reference
 from include.lifecycle.monitoring.nulls import Null
 from include.lifecycle.monitoring.performance_reference import FEWEST_DRAWS, performance_reference
 from include.lifecycle.monitoring.profile import (
@@ -28,8 +29,7 @@ from include.lifecycle.monitoring.profile import (
     Profile,
 )
 from include.lifecycle.monitoring.safety_parts import safety_parts
-from include.lifecycle.sections.monitoring import CategoricalMethod, NumericMethod
-from include.lifecycle.statistics.distances import CATEGORICAL_DISTANCES, Counts, NumericReference, QuantileBins, kl_divergence
+from include.lifecycle.statistics.distances import CELL_DISTANCES, Counts, NumericReference, QuantileBins
 from include.lifecycle.statistics.null import (
     DrawnWindows,
     draw_windows,
@@ -107,15 +107,15 @@ def profile_from(
     for name in spec.watched:
         if name in spec.features.numeric:
             values = numbers(holdout[name])[kept]
-            numeric[name], samples[name] = _numeric(numbers(train[name]), values, nulls, methods.numeric)
+            numeric[name], samples[name] = _numeric(numbers(train[name]), values, nulls, spec.drift_method(name))
         else:
-            categorical[name] = _categorical(train[name], categories(holdout[name])[kept], nulls, methods.categorical)
+            categorical[name] = _categorical(train[name], categories(holdout[name])[kept], nulls, spec.drift_method(name))
     prediction: NumericProfile | CategoricalProfile
     if predictions.ndim == 2:
         prediction = _predicted_classes(spec, predictions, kept, nulls, methods.categorical)
     else:
         prediction, samples[PREDICTION] = _numeric(predictions, predictions[kept], nulls, methods.numeric, inside=True)
-    material = Material(train, holdout.iloc[kept], predictions[kept], nulls.drawn)
+    material = Material(train, holdout.iloc[kept], predictions[kept], times[kept], nulls.drawn, seed)
     inputs, more = inputs_reference(spec, material)
     return Profile(
         model=spec.name,
@@ -153,13 +153,13 @@ def _draw(spec: ModelSpec, times: Floats, seed: int) -> _Nulls:
 
 
 def _numeric(
-    train: Floats, holdout: Floats, nulls: _Nulls, method: NumericMethod, *, inside: bool = False
+    train: Floats, holdout: Floats, nulls: _Nulls, method: str, *, inside: bool = False
 ) -> tuple[NumericProfile, Floats]:
     finite = np.sort(train[np.isfinite(train)])
     if not finite.size:
         nothing = [0.0] * len(QUANTILE_LEVELS)
         return NumericProfile(rows=train.size, null_share=1.0, mean=0.0, std=0.0, quantiles=nothing, method=method), finite
-    bins = QuantileBins.of(finite) if method == "kl_divergence" else None
+    bins = QuantileBins.of(finite) if method in CELL_DISTANCES else None
     stored = NumericProfile(
         rows=train.size,
         null_share=1 - finite.size / train.size,
@@ -167,7 +167,9 @@ def _numeric(
         mean=float(finite.mean()),
         std=float(finite.std()),
         quantiles=[float(value) for value in np.quantile(finite, QUANTILE_LEVELS)],
-        nulls=_binned_nulls(bins, holdout, nulls, inside) if bins else _exact_nulls(finite, holdout, nulls, inside),
+        nulls=_binned_nulls(bins, holdout, nulls, method, inside)
+        if bins
+        else _exact_nulls(finite, holdout, nulls, method, inside),
         method=method,
         edges=bins.edges.tolist() if bins else [],
         bin_counts=bins.counts.tolist() if bins else [],
@@ -175,17 +177,20 @@ def _numeric(
     return stored, _thinned(finite)
 
 
-def _exact_nulls(finite: Floats, holdout: Floats, nulls: _Nulls, inside: bool) -> list[Null]:
+def _exact_nulls(finite: Floats, holdout: Floats, nulls: _Nulls, method: str, inside: bool) -> list[Null]:
     some = np.isfinite(holdout)
     grid, codes = np.unique(holdout[some], return_inverse=True)
     cells = np.full(holdout.size, -1, dtype=np.int64)
     cells[some] = codes
-    return nulls.of(cells, grid.size, NumericReference.of(finite).on_grid(grid), inside=inside) if grid.size else []
+    if not grid.size:
+        return []
+    reference = NumericReference.of(finite)
+    return nulls.of(cells, grid.size, reference.ks_on_grid(grid) if method == "ks" else reference.on_grid(grid), inside=inside)
 
 
-def _binned_nulls(bins: QuantileBins, holdout: Floats, nulls: _Nulls, inside: bool) -> list[Null]:
+def _binned_nulls(bins: QuantileBins, holdout: Floats, nulls: _Nulls, method: str, inside: bool) -> list[Null]:
     def _distance(seen: Counts) -> float:
-        return kl_divergence(bins.counts - seen if inside else bins.counts, seen)
+        return CELL_DISTANCES[method](bins.counts - seen if inside else bins.counts, seen)
 
     return nulls.of(bins.cells(holdout), bins.counts.size, _distance)
 
@@ -197,9 +202,7 @@ def _thinned(ordered: Floats) -> Floats:
     return ordered[np.linspace(0, ordered.size - 1, SAMPLE_SIZE).round().astype(np.int64)]
 
 
-def _categorical(
-    train: pandas.Series[str], holdout: NDArray[np.object_], nulls: _Nulls, method: CategoricalMethod
-) -> CategoricalProfile:
+def _categorical(train: pandas.Series[str], holdout: NDArray[np.object_], nulls: _Nulls, method: str) -> CategoricalProfile:
     texts = categories(train)
     counts = counts_of(texts)
     names = sorted(counts.keys() | {text for text in holdout if text is not None})
@@ -208,7 +211,7 @@ def _categorical(
     expected = np.array([counts.get(name, 0) for name in names], dtype=np.float64)
     usable = bool(counts) and bool((cells >= 0).any())
     null_share = 1 - sum(counts.values()) / texts.size
-    found = nulls.of(cells, len(names), lambda seen: CATEGORICAL_DISTANCES[method](expected, seen)) if usable else []
+    found = nulls.of(cells, len(names), lambda seen: CELL_DISTANCES[method](expected, seen)) if usable else []
     return CategoricalProfile(
         rows=texts.size,
         null_share=null_share,
@@ -220,14 +223,14 @@ def _categorical(
 
 
 def _predicted_classes(
-    spec: ModelSpec, predictions: Floats, kept: NDArray[np.int64], nulls: _Nulls, method: CategoricalMethod
+    spec: ModelSpec, predictions: Floats, kept: NDArray[np.int64], nulls: _Nulls, method: str
 ) -> CategoricalProfile:
     """How often each class was predicted; the null's windows are compared with the hold-out without them."""
     names = spec.objective.classes
     numbers_ = predictions.argmax(axis=1)
     cells = numbers_[kept].astype(np.int64)
     whole = np.bincount(cells, minlength=len(names)).astype(np.float64)
-    found = nulls.of(cells, len(names), lambda seen: CATEGORICAL_DISTANCES[method](whole - seen, seen))
+    found = nulls.of(cells, len(names), lambda seen: CELL_DISTANCES[method](whole - seen, seen))
     counts = np.bincount(numbers_, minlength=len(names))
     return CategoricalProfile(
         rows=len(predictions),

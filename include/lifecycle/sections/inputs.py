@@ -26,6 +26,13 @@ class NoveltySection(Section):
     confidence: Confidence = Field(description="of the interval whose lower bound must be above these")
 
 
+class AttributionSection(Section):
+    """Which features move the predictions, window by window against the hold-out."""
+
+    enabled: bool = Field(description="whether attributions are watched; takes effect with the next version")
+    minimum_ndcg: Share = Field(description="agreement of the features' ranking with the hold-out's below which it has drifted")
+
+
 class SkewSection(Section):
     """Difference between training and serving from a version's start on."""
 

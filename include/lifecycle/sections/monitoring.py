@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from include.lifecycle.sections.base import NotNegative, Positive, Section, Share
-from include.lifecycle.sections.inputs import NoveltySection, SkewSection
+from include.lifecycle.sections.inputs import AttributionSection, NoveltySection, SkewSection
 from include.lifecycle.sections.outcomes import (
     BusinessMetricSection,
     EstimateSection,
@@ -18,8 +18,8 @@ from include.lifecycle.sections.outcomes import (
 from include.lifecycle.sections.safety import BiasSection, FaultsSection
 from include.lifecycle.units import PositiveDuration
 
-NumericMethod = Literal["wasserstein", "kl_divergence"]
-CategoricalMethod = Literal["jensen_shannon", "kl_divergence"]
+NumericMethod = Literal["wasserstein", "jensen_shannon", "kl_divergence", "psi", "ks"]
+CategoricalMethod = Literal["jensen_shannon", "kl_divergence", "psi", "chi_square"]
 
 
 class DriftSection(Section):
@@ -77,6 +77,7 @@ class MonitoringSection(Section):
     keep_counts: PositiveDuration = Field(
         description="event time that counts of measured windows are kept (small files; seasonal references are made of them)"
     )
+    attribution: AttributionSection = Field(description="when other features move the predictions")
     drift: DriftSection = Field(description="when inputs have moved")
     performance: PerformanceSection = Field(description="when outcomes have moved")
     labels: LabelFlowSection = Field(description="when labels come as they should")

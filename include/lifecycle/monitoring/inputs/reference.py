@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from include.lifecycle.monitoring.nulls import Null
 
@@ -39,8 +39,24 @@ class HoldoutColumn(Part):
     counts: dict[str, int] | None = None
 
 
+class FeatureCells(Part):
+    """How a feature is cut: inner `edges` of a numeric one, or its frequent `categories`; and its attribution on the hold-out."""
+
+    edges: list[float] = Field(default_factory=list)
+    categories: list[str] | None = None
+    effect: float = 0.0
+
+
+class AttributionReference(Part):
+    """The features' attributions on the hold-out, and the nulls of 1 - NDCG."""
+
+    features: dict[str, FeatureCells]
+    nulls: list[Null]
+
+
 class InputsReference(Part):
     """What further monitors compare windows with. A part is empty when its monitor was off at registration."""
 
-    novelty: dict[str, NoveltyReference] = {}
-    holdout: dict[str, HoldoutColumn] = {}
+    novelty: dict[str, NoveltyReference] = Field(default_factory=dict)
+    holdout: dict[str, HoldoutColumn] = Field(default_factory=dict)
+    attribution: AttributionReference | None = None

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.columns import categories, counts_of, numbers
+from include.lifecycle.monitoring.inputs.attribution_reference import attribution_reference
 from include.lifecycle.monitoring.inputs.budget import level_of
+from include.lifecycle.monitoring.inputs.material import Material
 from include.lifecycle.monitoring.inputs.reference import SKEW_SAMPLE, HoldoutColumn, InputsReference, NoveltyReference
 from include.lifecycle.monitoring.nulls import Null, null_of, share_bar
+from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.distances import SMALLEST_SCALE, NumericReference, jensen_shannon
-from include.lifecycle.statistics.null import DrawnWindows
-
-if TYPE_CHECKING:
-    import pandas
-
-    from include.lifecycle.spec import ModelSpec
 
 Floats = NDArray[np.float64]
-Drawn = dict[int, DrawnWindows]
 
 SKEW_ROWS = 10_000
 """Values per numeric column that are kept of the hold-out: evenly spaced order statistics."""
-
-
-@dataclass(frozen=True, eq=False)
-class Material:
-    """Training rows, and the hold-out rows (with their predictions, (n,) or (n, classes)) that windows are `drawn` from."""
-
-    train: pandas.DataFrame
-    holdout: pandas.DataFrame
-    predictions: Floats
-    drawn: Drawn
 
 
 def inputs_reference(spec: ModelSpec, material: Material) -> tuple[InputsReference, dict[str, Floats]]:
@@ -48,7 +31,8 @@ def inputs_reference(spec: ModelSpec, material: Material) -> tuple[InputsReferen
             found = _numeric(name, material, level, samples) if name in spec.features.numeric else _texts(name, material, level)
             if found is not None:
                 holdout[name] = found
-    return InputsReference(novelty=novelty, holdout=holdout), samples
+    attribution = attribution_reference(spec, material) if spec.monitoring.attribution.enabled else None
+    return InputsReference(novelty=novelty, holdout=holdout, attribution=attribution), samples
 
 
 def _novelty(spec: ModelSpec, name: str, material: Material) -> NoveltyReference:
