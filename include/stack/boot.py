@@ -1,6 +1,7 @@
 """Brings the programs up in the order of their needs, as parallel as two cores allow, and says which one fails and why.
 
-PostgreSQL and Envoy first; then MLflow (which makes its own tables) beside Airflow's migration; then Airflow's four components.
+PostgreSQL and Envoy first; then MLflow (which makes its own tables) beside Airflow's migration; then Airflow's four components,
+and the exporter with Prometheus and Alertmanager where they are asked for.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Boot:
     settings: dict[str, str]
     supervisor: Supervisor
     progress: Progress
+    optional: tuple[str, ...] = ()
     started: list[str] = field(default_factory=list)
     _exits: dict[str, int] = field(default_factory=dict)
     _pids: dict[str, int] = field(default_factory=dict)
@@ -50,8 +52,8 @@ class Boot:
         create_databases(self.credentials, self.ports.postgres)
         self._start(["mlflow"])
         self._migrate()
-        self._start(AIRFLOW)
-        self._await(["gateway", "watchdog", "mlflow", *AIRFLOW])
+        self._start([*AIRFLOW, *self.optional])
+        self._await(["gateway", "watchdog", "mlflow", *AIRFLOW, *self.optional])
 
     def _start(self, names: Iterable[str]) -> None:
         known = self.supervisor.processes()

@@ -13,6 +13,7 @@ from include.stack.credentials import Credentials
 from include.stack.databases import answers
 from include.stack.layout import Layout
 from include.stack.ports import Ports
+from include.stack.prometheus import OPTIONAL, health_url
 
 _WATCHDOG_SILENCE = 15.0  # seconds without a look, after which the watchdog counts as ill
 
@@ -30,6 +31,8 @@ def probe(program: str, ports: Ports, credentials: Credentials, since: float, la
         return _is_ok(f"http://127.0.0.1:{ports.mlflow}/health")
     if program == "gateway":
         return _is_ok(f"http://127.0.0.1:{ports.gateway_admin}/ready")
+    if program in OPTIONAL:
+        return _is_ok(health_url(program, ports))
     return _airflow_is_healthy(program, airflow_health(ports), since)
 
 

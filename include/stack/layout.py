@@ -76,6 +76,11 @@ class Layout:
         return self.local / "data"
 
     @property
+    def prometheus(self) -> Path:
+        """Folder of Prometheus and Alertmanager: configurations, targets, data."""
+        return self.local / "prometheus"
+
+    @property
     def run(self) -> Path:
         """Folder of the demo's clock and summary."""
         return self.local / "run"
@@ -135,7 +140,7 @@ class Layout:
     def remove(self) -> None:
         """Delete what the stack made and nothing else, in case somebody pointed it at a folder with other things."""
         made = (self.secrets, self.postgres, self.airflow_home, self.artifacts, self.gateway, self.logs, self.storage, self.run)
-        for folder in (*made, self.supervisor):
+        for folder in (*made, self.supervisor, self.prometheus):
             shutil.rmtree(folder, ignore_errors=True)
         if self.socket.parent != self.supervisor:
             shutil.rmtree(self.socket.parent, ignore_errors=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from include.lifecycle.clock import ShiftedClock, write_clock
 from include.lifecycle.errors import SettingsError, SourceUnavailableError
 from include.settings import Settings, data_settings, gateway_timeouts, kept_upkeep, load_settings
-from include.stack import postgres
+from include.stack import postgres, prometheus
 from include.stack.airflow_config import write_airflow_config
 from include.stack.airflow_settings import airflow_client, apply_settings
 from include.stack.boot import Boot
@@ -118,7 +118,8 @@ class LocalStack:
         if self.demo:
             values |= {"CLOCK_FILE": layout.clock_file, "OVERLAY": layout.home / "include" / "demo" / "overlay"}
         known = {f"MODELOPS_{name}": str(value) for name, value in values.items()}
-        return known | gateway_timeouts(layout.local) | data_settings(layout.local) | kept_upkeep(layout.local)
+        known |= gateway_timeouts(layout.local) | data_settings(layout.local) | kept_upkeep(layout.local)
+        return known | prometheus.environment(ports, known)
 
     def up(self) -> None:
         """Start what does not run and return when all of it is healthy; on failure or Ctrl-C stop what this call started."""
@@ -169,6 +170,7 @@ class LocalStack:
         self.secrets.write(self.ports.postgres)
         programs = build_programs(self.layout, self.ports, self.secrets, self.environment())
         self._write_files()
+        optional = prometheus.write(self.layout, self.ports, self.settings.metrics.runs)
         changed = write_programs(self.layout, programs)
         (self.layout.supervisor / "supervisord.conf").write_text(render_config(self.layout, programs), encoding="utf-8")
         if standing:
@@ -177,13 +179,14 @@ class LocalStack:
                 self.supervisor.stop(name)
         else:
             self._supervisord = start_supervisord(self.layout)
-        return Boot(self.layout, self.ports, self.secrets, self.environment(), self.supervisor, self.progress)
+        return Boot(self.layout, self.ports, self.secrets, self.environment(), self.supervisor, self.progress, optional)
 
     def _choose_ports(self, running: set[str]) -> None:
         """Settle the ports; raise SettingsError when a program that does not run yet would find its port taken."""
         fresh = not self.layout.ports_file.is_file()
         ports = choose_free_ports() if self.free_ports and fresh else self.ports
-        refuse_taken(ports, [port for name, listens in LISTENS.items() if name not in running for port in listens])
+        unwanted = running | set(prometheus.OPTIONAL) - set(prometheus.wanted(self.settings.metrics.runs))
+        refuse_taken(ports, [port for name, listens in LISTENS.items() if name not in unwanted for port in listens])
         ports.write(self.layout.ports_file)
 
     def _write_files(self) -> None:

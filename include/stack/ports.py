@@ -27,6 +27,9 @@ class Ports:
     airflow: int = 18080
     worker_log: int = 18793
     trigger_log: int = 18794
+    exporter: int = 18600
+    prometheus: int = 18601
+    alertmanager: int = 18602
     servers: int = 18300
 
     @property

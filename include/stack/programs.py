@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.storage import write_whole
-from include.stack import postgres
+from include.settings import load_settings
+from include.stack import postgres, prometheus
 
 if TYPE_CHECKING:
     from include.stack.credentials import Credentials
@@ -26,6 +27,9 @@ LISTENS = {
     "api-server": ("airflow",),
     "scheduler": ("worker_log",),
     "triggerer": ("trigger_log",),
+    "exporter": ("exporter",),
+    "prometheus": ("prometheus",),
+    "alertmanager": ("alertmanager",),
 }
 SUPERVISED = "MODELOPS_SUPERVISED"  # carried by all that descends from a stack's supervisord: how its orphans are found
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
@@ -74,6 +78,7 @@ def build_programs(layout: Layout, ports: Ports, credentials: Credentials, setti
         ),
         _mlflow(layout, ports, credentials),
         *_airflow(layout, credentials, settings),
+        *_metrics(layout, ports, settings),
     ]
 
 
@@ -132,6 +137,13 @@ def _mlflow(layout: Layout, ports: Ports, credentials: Credentials) -> Program:
     listen = ["--host", "127.0.0.1", "--port", str(ports.mlflow), "--log-level", "warning"]
     argv = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--workers", "1", *listen]
     return Program("mlflow", argv, environment, priority=20)
+
+
+def _metrics(layout: Layout, ports: Ports, settings: dict[str, str]) -> list[Program]:
+    """Exporter, Prometheus and Alertmanager, as far as MODELOPS_PROMETHEUS asks for them; they start last and end first."""
+    commands = prometheus.commands(layout, ports, load_settings(settings).metrics.runs)
+    own = {"exporter": settings | _ONE_THREAD}
+    return [Program(name, argv, own.get(name, {}), priority=40) for name, argv in commands.items()]
 
 
 def _airflow(layout: Layout, credentials: Credentials, settings: dict[str, str]) -> list[Program]:

@@ -19,7 +19,7 @@ from tests.conftest import free_port
 from tests.unit.serving.folders import build_folder, one_row
 from tests.unit.serving.running import eventually, running_server
 
-RULES = PROJECT_ROOT / "docker" / "prometheus" / "model-server-rules.yml"
+RULES = PROJECT_ROOT / "docker" / "prometheus" / "rules" / "model-servers.yml"
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(shutil.which("prometheus") is None, reason="Prometheus is not installed: apt-get install prometheus"),
@@ -66,7 +66,7 @@ def firing(client: httpx.Client) -> set[str]:
 def test_the_rules_are_valid() -> None:
     done = subprocess.run(["promtool", "check", "rules", str(RULES)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 rules found" in done.stdout
+    assert "6 rules found" in done.stdout
 
 
 def test_a_dead_server_is_an_alert(tmp_path: Path) -> None:

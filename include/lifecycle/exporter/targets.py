@@ -24,7 +24,8 @@ def write_targets(conf_dir: Path, folder: Path) -> bool:
         if declared is None:
             continue  # stopped in between
         arm = "baseline" if program.baseline else "live"
-        entries.append({"targets": [f"127.0.0.1:{declared.port}"], "labels": {"server": program.name, "arm": arm}})
+        labels = {"server": program.name, "model": program.model, "version": str(program.version), "arm": arm}
+        entries.append({"targets": [f"127.0.0.1:{declared.port}"], "labels": labels})
     text = json.dumps(entries, indent=1) + "\n"
     path = folder / FILE
     if path.is_file() and path.read_text(encoding="utf-8") == text:

@@ -69,10 +69,11 @@ def add_ages(families: Families, connection: Connection, specs: dict[str, ModelS
         text = "event time since the newest measured window ended"
         families.gauge("model_window_age_seconds", text, _age(now, row["measured"] or row["since"]), model=model)
         families.gauge("model_window_interval_seconds", "event time from one window to the next", due, model=model)
-        text = "event time since the newest window with mature labels ended"
-        families.gauge("model_labels_age_seconds", text, _age(now, row["labelled"] or row["since"]), model=model)
-        mature = spec.labels.mature_after.total_seconds()
-        families.gauge("model_labels_mature_seconds", "labels.mature_after", mature, model=model)
+        if spec.labels.query is not None or spec.data.dataset is not None:
+            text = "event time since the newest window with mature labels ended"
+            families.gauge("model_labels_age_seconds", text, _age(now, row["labelled"] or row["since"]), model=model)
+            mature = spec.labels.mature_after.total_seconds()
+            families.gauge("model_labels_mature_seconds", "labels.mature_after", mature, model=model)
 
 
 def _age(now: datetime, at: datetime | None) -> float | None:

@@ -74,7 +74,13 @@ def test_signals_trainings_rollouts_and_traffic(served: Runtime):
             signal = {"model": MODEL, "kind": "covariate", "cause": cause, "effect": 1, "severity": "warn"}
             connection.execute(signals.insert().values(signal | seen))
         connection.execute(signals.insert().values(signal | seen | {"cause": "c", "state": "resolved"}))
-        for source, state in (("signal", "done"), ("signal", "done"), ("schedule", "failed"), ("manual", "open"), ("x", "refused")):
+        for source, state in (
+            ("signal", "done"),
+            ("signal", "done"),
+            ("schedule", "failed"),
+            ("manual", "open"),
+            ("x", "refused"),
+        ):
             connection.execute(training_requests.insert().values(asked | {"source": source, "state": state}))
         connection.execute(automation.insert().values(model=MODEL, state="stopped", reason="r", by="ann", at=NOW))
     found = samples(Scraper(served).exposition())
