@@ -13,7 +13,9 @@ from include.lifecycle.rules import (
     evaluation,
     features,
     inputs,
+    monitoring,
     names,
+    outcomes,
     pii,
     prediction_log,
     retraining,
@@ -31,6 +33,7 @@ RULES = (
     *pii.RULES,
     *features.RULES,
     *inputs.RULES,
+    *monitoring.RULES,
     *sources.RULES,
     *training.RULES,
     *tuning.RULES,
@@ -41,6 +44,7 @@ RULES = (
     *rollout.RULES,
     *rollout_pace.RULES,
     *prediction_log.RULES,
+    *outcomes.RULES,
 )
 
 

@@ -2,7 +2,8 @@
 
 Binary: |mean prediction - observed rate|. Multiclass: the largest such gap of its classes, at a confidence shared by all
 (Bonferroni). Regression: |mean prediction - mean label| in units of the target's standard deviation in the hold-out. The verdict
-fails when the gap's lower bound lies above `monitoring.performance.calibration_gap`.
+fails when the gap's lower bound lies above `monitoring.performance.calibration_gap`, and the gap itself above what hold-out
+windows show by nature: `calibration_spread` times their gaps' standard deviation. The hold-out's mean gap excuses nothing.
 """
 
 from __future__ import annotations
@@ -49,11 +50,20 @@ def check_calibration(
     if not np.isfinite(found.lower):
         why = f"mature labels lie in {found.estimate.blocks} blocks of time: too few for an interval"
         return unclear(CALIBRATION, why, **evidence)
-    fails = found.lower > limit
-    evidence |= {"lower": found.lower, "severity": "act", "measure": "calibration_gap"}
-    reason = f"{_words(spec, found)}, {'above' if fails else 'within'} {limit:g}"
+    usual = _usual(spec, reference, found.of)
+    fails = found.lower > limit and abs(found.estimate.value) > usual
+    evidence |= {"lower": found.lower, "severity": "act", "measure": "calibration_gap", "usual": usual}
+    reason = f"{_words(spec, found)}, {'above' if found.lower > limit else 'within'} {limit:g}"
+    if found.lower > limit:
+        reason += f" and {'above' if fails else 'within'} the {usual:.3f} of hold-out windows" if usual else ""
     outcome = Outcome.FAIL if fails else Outcome.PASS
     return Verdict(check=CALIBRATION, outcome=outcome, reason=reason, evidence=evidence)
+
+
+def _usual(spec: ModelSpec, reference: PerformanceReference | None, of: str) -> float:
+    """The gap that hold-out windows show by themselves, in the limit's unit; 0 for profiles that do not tell."""
+    deviation = reference.gap_deviations.get(of, 0.0) if reference else 0.0
+    return spec.monitoring.performance.calibration_spread * deviation
 
 
 def unclear(check: str, reason: str, **evidence: Any) -> Verdict:

@@ -2,8 +2,8 @@
 
 It fails on a bound, not on the estimate. Skill lost is L = 1 - s / s0, with s0 the mean skill of k hold-out windows of the same
 length and d their deviation: a new window's L has the error sqrt(max(e, d)^2 + (s / s0)^2 d^2 / k) / s0 (delta method, e the
-window's own error) and Student's t with k - 1 degrees of freedom; its lower bound stands on the ladder warn < act < concept. Of a
-regression's error e against e0 in the hold-out's windows, L = e / e0 - 1, with the same error.
+window's own error) and Student's t with k - 1 degrees of freedom; its lower bound stands on the ladder notice < warn < act <
+concept < rollback. Of a regression's error e against e0 in the hold-out's windows, L = e / e0 - 1, with the same error.
 """
 
 from __future__ import annotations
@@ -12,63 +12,41 @@ from typing import Any
 
 import numpy as np
 
-from include.lifecycle.evaluation.metrics import OF_ACTING, PROPER, descriptions_of, metrics_of, objective_metric
+from include.lifecycle.evaluation.metrics import OF_ACTING, objective_metric
 from include.lifecycle.monitoring.calibration import CALIBRATION, check_calibration, unclear
+from include.lifecycle.monitoring.floors import check_floors, floor_check
 from include.lifecycle.monitoring.kinds import DECAY
 from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.performance_numbers import performance_numbers
 from include.lifecycle.monitoring.profile import PerformanceReference, Profile
-from include.lifecycle.monitoring.skill import FEWEST_BLOCKS, Estimate, is_error, skill, time_blocks, whole_skill
+from include.lifecycle.monitoring.skill import FEWEST_BLOCKS, Estimate, is_error, skill, time_blocks
 from include.lifecycle.monitoring.windows import Window
-from include.lifecycle.spec import ModelSpec
+from include.lifecycle.spec import ModelSpec, PerformanceSection
 from include.lifecycle.verdicts import Outcome, Verdict
 
-__all__ = ["CALIBRATION", "check_performance", "performance_numbers"]
+__all__ = ["CALIBRATION", "check_performance", "lost_skill", "performance_numbers", "rung_of"]
 
 SMALLEST_SKILL = 0.02
 """A hold-out with less skill is no basis for "skill lost"."""
 
 
 def check_performance(spec: ModelSpec, profile: Profile, window: Window, labelled: Labelled) -> list[Verdict]:
-    """Verdicts `decay:<metric>` and `decay:calibration_gap`; too few mature labels, blocks or classes are inconclusive."""
+    """Verdicts `decay:<metric>`, `decay:calibration_gap` and one per floor; too few mature labels, blocks or classes are
+    inconclusive."""
     check = f"{DECAY}:{spec.objective.metric}"
     rows, wanted = labelled.labels.size, spec.monitoring.minimum_labels
     if rows < wanted:
         why = f"{rows} mature labels; monitoring.minimum_labels asks for {wanted}"
-        return [unclear(name, why, rows=rows, coverage=labelled.coverage) for name in (check, CALIBRATION)]
+        every = (check, CALIBRATION, *map(floor_check, spec.monitoring.performance.floors))
+        return [unclear(name, why, rows=rows, coverage=labelled.coverage) for name in every]
     blocks = time_blocks(labelled.times / 1e6, window.start.timestamp(), window.length.total_seconds())
-    verdicts = [check_calibration(spec, profile.performance, labelled, blocks)]
+    verdicts = [check_calibration(spec, profile.performance, labelled, blocks), *check_floors(spec, labelled, blocks)]
     if spec.objective.task != "regression" and np.unique(labelled.labels).size < 2:
         return [unclear(check, "all mature labels are of one class", rows=rows), *verdicts]
     if profile.performance is None:
         return [unclear(check, "the profile holds no hold-out performance", rows=rows), *verdicts]
     measured = skill(objective_metric(spec), labelled.labels, labelled.values, blocks)
     return [_decay(spec, profile.performance, labelled, measured), *verdicts]
-
-
-def performance_numbers(spec: ModelSpec, labelled: Labelled) -> dict[str, float]:
-    """Objective metric, what it is without skill, and the task's proper score on mature labels, undefined ones left out.
-
-    Beside them: binary `observed_rate`, `mean_prediction` and their difference `calibration_gap`; regression `observed_mean`,
-    `mean_prediction`, `mean_error`; multiclass `calibration_gap`, the largest of its classes.
-    """
-    labels, values = labelled.labels, labelled.values
-    if not labels.size:
-        return {}
-    known, metric = metrics_of(spec), objective_metric(spec)
-    proper = known[PROPER[spec.objective.task]]
-    found = {one.name: one.score(labels, values) for one in (metric, proper)}
-    found["no_skill"] = whole_skill(metric, labels, values)[1]
-    if spec.objective.task == "multiclass_classification":
-        found["calibration_gap"] = descriptions_of(spec)["calibration_gap"].score(labels, values)
-    else:
-        binary = spec.objective.task == "binary_classification"
-        label, mean = float(labels.mean()), float(values.mean())
-        found["mean_prediction"] = mean
-        found |= {
-            "observed_rate" if binary else "observed_mean": label,
-            "calibration_gap" if binary else "mean_error": mean - label,
-        }
-    return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled, measured: Estimate) -> Verdict:
@@ -88,14 +66,22 @@ def _decay(spec: ModelSpec, reference: PerformanceReference, labelled: Labelled,
         return unclear(check, f"the hold-out's windows give no basis: {reference.metric} skill {reference.skill}", **evidence)
     if not np.isfinite(measured.error):
         return unclear(check, f"mature labels lie in {measured.blocks} blocks of time: too few for an interval", **evidence)
-    lost = _lost(reference, measured)
+    lost = lost_skill(reference, measured)
     lower = lost.value - lost.margin(spec.evaluation.confidence)
-    steps = (("concept", ladder.concept), ("act", ladder.act), ("warn", ladder.warn))
-    severity = next((name for name, bar in steps if lower > bar), None)
-    evidence |= {"effect": max(lost.value, 0.0), "lower": lower, "threshold": ladder.warn, "severity": severity or "none"}
-    evidence["measure"] = metric
+    rung, severity = rung_of(lower, ladder)
+    evidence |= {"effect": max(lost.value, 0.0), "lower": lower, "threshold": ladder.notice, "severity": severity or "none"}
+    evidence |= {"measure": metric, "rung": rung or "none"}
     reason = f"{_words(metric, value, measured, reference, lost)}, {f'at least {lower:.1%}' if lower > 0 else 'perhaps none'}"
     return Verdict(check=check, outcome=Outcome.FAIL if severity else Outcome.PASS, reason=reason, evidence=evidence)
+
+
+def rung_of(lower: float, ladder: PerformanceSection) -> tuple[str | None, str | None]:
+    """The highest rung of the ladder below a loss's lower bound, and the severity that `decide` reads: warn, act or concept.
+
+    The rung `rollback` is a concept drift so large that a person should ask whether the version before was better.
+    """
+    rungs = (("rollback", "concept"), ("concept", "concept"), ("act", "act"), ("warn", "warn"), ("notice", "warn"))
+    return next(((rung, severity) for rung, severity in rungs if lower > getattr(ladder, rung)), (None, None))
 
 
 def _words(metric: str, value: float, measured: Estimate, reference: PerformanceReference, lost: Estimate) -> str:
@@ -105,7 +91,7 @@ def _words(metric: str, value: float, measured: Estimate, reference: Performance
     return f"{words}: {lost.value:.1%} of skill lost"
 
 
-def _lost(reference: PerformanceReference, measured: Estimate) -> Estimate:
+def lost_skill(reference: PerformanceReference, measured: Estimate) -> Estimate:
     """Skill lost of one window, with the error of the module's formula; as many blocks as hold-out windows."""
     expected, deviation = reference.skill or np.nan, reference.deviation
     ratio = measured.value / expected

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from include.lifecycle.data.targets import labels_of
 from include.lifecycle.evaluation.metrics import metric_named, objective_metric
+from include.lifecycle.evaluation.metrics_multiclass import one_hot
+from include.lifecycle.monitoring.outcomes.estimate import estimate_reference
 from include.lifecycle.monitoring.profile import PerformanceReference
 from include.lifecycle.monitoring.skill import whole_skill
-from include.lifecycle.statistics.null import FEWEST_WINDOWS, draw_windows, independent_windows
+from include.lifecycle.statistics.null import FEWEST_WINDOWS, DrawnWindows, draw_windows, independent_windows
 
 if TYPE_CHECKING:
     import pandas
@@ -22,6 +24,7 @@ Floats = NDArray[np.float64]
 
 SKILL_DRAWS = 60
 FEWEST_DRAWS = 20
+FEWEST_GAP_WINDOWS = 2.0
 
 
 def performance_reference(
@@ -36,7 +39,8 @@ def performance_reference(
     if np.unique(labels).size < 2:
         return None
     threshold = spec.objective.threshold
-    expected, deviation, windows = _window_skills(spec, labels, guesses, times[known])
+    drawn = draw_windows(times[known], spec.monitoring.window, rows=labels.size, draws=SKILL_DRAWS, seed=spec.training.seed)
+    expected, deviation, windows = _window_skills(spec, labels, guesses, drawn)
     found = PerformanceReference(
         rows=labels.size,
         metric=spec.objective.metric,
@@ -45,6 +49,8 @@ def performance_reference(
         skill=expected,
         deviation=deviation,
         windows=windows,
+        gap_deviations=_gap_deviations(spec, labels, guesses, drawn),
+        estimate=estimate_reference(spec, labels, guesses, drawn) if expected is not None else None,
     )
     if spec.objective.task == "multiclass_classification":
         return found
@@ -54,9 +60,22 @@ def performance_reference(
     return found.model_copy(update=means | {"brier_score": metric_named("brier_score", threshold).score(labels, guesses)})
 
 
-def _window_skills(spec: ModelSpec, labels: Floats, predictions: Floats, times: Floats) -> tuple[float | None, float, float]:
+def _gap_deviations(spec: ModelSpec, labels: Floats, predictions: Floats, drawn: DrawnWindows) -> dict[str, float]:
+    """Standard deviation of the calibration gap over hold-out windows, by class or ""; a regression's in units of the labels'
+    deviation. Empty where the hold-out holds fewer than two windows side by side."""
+    if drawn.disjoint < FEWEST_GAP_WINDOWS:
+        return {}
+    surplus = predictions - (one_hot(labels, predictions.shape[1]) if predictions.ndim == 2 else labels)
+    scale = (float(labels.std()) or 1.0) if spec.objective.task == "regression" else 1.0
+    gaps = np.array([surplus[chosen].mean(axis=0) for chosen in drawn.rows]).reshape(len(drawn.rows), -1) / scale
+    names = spec.objective.classes if predictions.ndim == 2 else [""]
+    return {name: float(value) for name, value in zip(names, gaps.std(axis=0, ddof=1), strict=True)}
+
+
+def _window_skills(
+    spec: ModelSpec, labels: Floats, predictions: Floats, drawn: DrawnWindows
+) -> tuple[float | None, float, float]:
     """Mean and deviation of skill over hold-out windows, and how many independent ones; no mean when there are too few."""
-    drawn = draw_windows(times, spec.monitoring.window, rows=labels.size, draws=SKILL_DRAWS, seed=spec.training.seed)
     values, metric = np.full(len(drawn.rows), np.nan), objective_metric(spec)
     for place, chosen in enumerate(drawn.rows):
         held = labels[chosen]

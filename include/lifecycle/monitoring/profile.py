@@ -59,7 +59,7 @@ class NumericProfile(ColumnProfile):
     """A numeric column; `quantiles` at QUANTILE_LEVELS. The sorted sample lies in the profile's `samples`.
 
     `method` drew the nulls, so windows are measured by it; profiles from before it was stored have Wasserstein's. Only
-    kl_divergence has `edges` and `bin_counts` (QuantileBins).
+    methods over cells (not wasserstein, ks) have `edges` and `bin_counts` (QuantileBins).
     """
 
     mean: float
@@ -158,9 +158,11 @@ class Profile(Frozen):
         stored = self._numeric(column)
         if column not in self.samples:
             return float("nan")
-        if stored.method == "kl_divergence":
-            return QuantileBins(np.array(stored.edges), np.array(stored.bin_counts, dtype=np.int64)).distance(values)
-        return self.reference(column).distance(values)
+        if stored.edges:
+            bins = QuantileBins(np.array(stored.edges), np.array(stored.bin_counts, dtype=np.int64))
+            return bins.distance(values, stored.method)
+        reference = self.reference(column)
+        return reference.ks(values) if stored.method == "ks" else reference.distance(values)
 
     def _numeric(self, column: str) -> NumericProfile:
         stored = self.prediction if column == PREDICTION else self.numeric[column]

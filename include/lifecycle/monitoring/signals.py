@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from include.lifecycle.alerting.signal_alerts import tell_signals
 from include.lifecycle.ledger import Entry
-from include.lifecycle.monitoring.kinds import column_of, kind_of
+from include.lifecycle.monitoring.kinds import ESTIMATED_DECAY, column_of, kind_of
 from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ConfirmSection, ModelSpec
@@ -26,6 +26,8 @@ from include.lifecycle.verdicts import Outcome, Verdict
 _KEPT = frozenset(["measure", "threshold", "null_threshold", "lower", "reason", "fault", "reference", "above_act_effect", "rows"])
 _KEPT |= {"rule", "client", "classification", "groups", "attribute"}
 _KEPT |= {"mean_prediction", "observed_rate", "observed_mean", "class", "value", "reference_value"}
+_KEPT |= {"gap", "usual", "rung", "band_lower", "band_upper", "calibration_error", "reference_skill", "coverage"}
+_ESTIMATED_NO_MORE = "resolved", "labels have measured its windows, or they are out of sight"  # an estimate never passes
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,9 @@ def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing |
         return "expired", f"{column} is no longer watched"
     if kind.of_a_version and row["version"] != version:
         return "resolved", f"version {version} took over from version {row['version']}"
-    healthy = standing is not None and not standing.failing and standing.windows_failed < spec.retraining.confirm.windows
+    if standing is None:
+        return _ESTIMATED_NO_MORE if kind.name == ESTIMATED_DECAY else None
+    healthy = not standing.failing and standing.windows_failed < spec.retraining.confirm.windows
     return ("resolved", "the newest window is healthy again") if healthy else None
 
 

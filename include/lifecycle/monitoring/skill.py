@@ -110,18 +110,28 @@ def skill(metric: Metric, labels: Floats, predictions: Floats, blocks: Codes) ->
     count = int(blocks.max()) + 1
     weights = np.vstack([np.ones((1, count)), np.ones((count, count)) - np.eye(count)])
     values = metric.resample(labels, predictions, blocks, weights)
-    return _jackknife(skill_beyond(metric.name, values, observed_no_skill(metric, labels, predictions, blocks, weights)))
+    return jackknife(skill_beyond(metric.name, values, observed_no_skill(metric, labels, predictions, blocks, weights)))
+
+
+def metric_estimate(metric: Metric, labels: Floats, predictions: Floats, blocks: Codes) -> Estimate:
+    """A metric's plain value on labels (n,) and predictions (see Metric), with the same error as `skill`."""
+    count = int(blocks.max()) + 1
+    weights = np.vstack([np.ones((1, count)), np.ones((count, count)) - np.eye(count)])
+    return jackknife(metric.resample(labels, predictions, blocks, weights))
 
 
 def mean_gap(labels: Floats, predictions: Floats, blocks: Codes) -> Estimate:
     """Mean prediction minus mean label, both (n,), with the delete-one-block jackknife's error: positive means too high."""
     count = int(blocks.max()) + 1
     weights = np.vstack([np.ones((1, count)), np.ones((count, count)) - np.eye(count)])
-    return _jackknife(CALIBRATION_GAP.resample(labels, predictions, blocks, weights))
+    return jackknife(CALIBRATION_GAP.resample(labels, predictions, blocks, weights))
 
 
-def _jackknife(values: Floats) -> Estimate:
-    """First value: all blocks; the others: one block left out each. Variance (B - 1) / B * sum of squared deviations."""
+def jackknife(values: Floats) -> Estimate:
+    """Estimate from values (1 + blocks,): the first of all blocks, the others with one block left out each (Kuensch 1989).
+
+    Variance (B - 1) / B * sum of squared deviations.
+    """
     without = values[1:]
     count = without.size
     if count < FEWEST_BLOCKS or not np.isfinite(without).all():
