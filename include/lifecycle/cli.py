@@ -32,6 +32,7 @@ from include.lifecycle.commands import (
     prediction_log,
     release,
     replay,
+    replay_thresholds,
     restore,
     retention,
     retraining,
@@ -77,6 +78,7 @@ COMMANDS = (
     plan,
     deployments,
     simulate,
+    replay_thresholds,
     api_key,
 )
 

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from include.lifecycle.commands.ledger import moment
+from include.lifecycle.commands.proposal import overlaid, policy_text
 from include.lifecycle.commands.source_option import add_source_option, source_of
 from include.lifecycle.commands.tables import aligned
-from include.lifecycle.errors import LifecycleError, SettingsError
+from include.lifecycle.errors import SettingsError
 from include.lifecycle.loading import load_model
 from include.lifecycle.units import parse_duration
 from include.settings import Settings
@@ -51,28 +47,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
     if arguments.end <= arguments.start:
         raise SettingsError(f"--from {arguments.start} is not before --to {arguments.end}")
-    with _overlaid(arguments, settings) as overlaid:
-        spec = load_model(arguments.model, settings=overlaid)
+    with overlaid(settings, arguments.model, policy_text(arguments.policy)) as changed:
+        spec = load_model(arguments.model, settings=changed)
     rt = build_runtime(settings)
     url = source_of(arguments, spec, settings)
     options = {"trials": arguments.trials, "schedule": not arguments.no_schedule, "every": arguments.always_every}
     plain = simulate(spec, rt, url, arguments.start, arguments.end, **options).plain()
     print(json.dumps(plain) if arguments.json else "\n".join(_lines(plain)))
     return 0
-
-
-@contextmanager
-def _overlaid(arguments: argparse.Namespace, settings: Settings) -> Iterator[Settings]:
-    """The settings with `--policy` as the model's overlay, in place of any other."""
-    if arguments.policy is None:
-        yield settings
-        return
-    with TemporaryDirectory(prefix="modelops-policy-") as folder:
-        try:
-            shutil.copyfile(arguments.policy, Path(folder) / f"{arguments.model}.yaml")
-        except OSError as problem:
-            raise LifecycleError(f"--policy {arguments.policy} cannot be read: {problem}") from problem
-        yield replace(settings, overlay=Path(folder))
 
 
 def _lines(plain: dict[str, Any]) -> list[str]:

@@ -1,4 +1,7 @@
-"""The signals in memory: opened, kept and resolved by the rules of monitoring/signals.py, and what was trained for them."""
+"""The signals in memory: opened, kept and resolved by the rules of monitoring/signals.py, decided on, and trained for.
+
+Shared by the replay of data (replay.py) and that of stored windows (threshold_replay.py).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from include.lifecycle.decisions.calendar import next_start
 from include.lifecycle.decisions.facts import AGE
-from include.lifecycle.decisions.vocabulary import RetrainingState, SignalView, lower_bound
+from include.lifecycle.decisions.policy import decide_retraining
+from include.lifecycle.decisions.vocabulary import FREEZING, Decision, RetrainingState, SignalView, lower_bound
 from include.lifecycle.monitoring.kinds import KINDS
 from include.lifecycle.monitoring.signals import Standing
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.training.permission import month_of
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The policy's decision, whether it is another one than before, and the cause of the training that it wants, if any."""
+
+    decision: Decision
+    changed: bool
+    cause: str | None
 
 
 @dataclass
@@ -55,6 +69,31 @@ class Book:
         view = SignalView(id=number, kind="age", cause=AGE, effect=age / allowed, severity="act", version=version, reason=reason)
         self.opened[AGE] = view
         return [("opened", AGE, reason)] if fresh else []
+
+    def decide(self, champion: int, now: datetime) -> Answer | None:
+        """Ask the policy; what it trains for is accepted and spent. None without an open signal."""
+        views = list(self.opened.values())
+        if not views:
+            self.last_codes = frozenset()
+            return None
+        decision = decide_retraining(views, self.state(champion, now), self.spec, now)
+        codes = frozenset((view.cause, decision.by_signal[view.id].code) for view in views)
+        changed, self.last_codes = codes != self.last_codes, codes
+        if decision.act != "retrain":
+            return Answer(decision, changed, None)
+        cause = next(view.cause for view in views if view.id == decision.primary)
+        self.accept([number for number, one in decision.by_signal.items() if one.act == "retrain"], now)
+        return Answer(decision, changed, cause)
+
+    def refusal(self, now: datetime) -> str | None:
+        """Why the schedule's training would have been refused at `now`; the daily window is for signals only."""
+        rules = self.spec.retraining
+        if frozen := sorted(view.cause for view in self.opened.values() if view.kind in FREEZING):
+            return f"training is frozen by {', '.join(frozen)}"
+        if (later := next_start(None, rules.freeze, now)) > now:
+            return f"the calendar lets no training start before {later:%Y-%m-%d %H:%M} UTC"
+        spent = self.state(0, now).trainings_this_month
+        return f"{spent} trainings this month spend the budget" if spent >= rules.budget_per_month else None
 
     def accept(self, ids: Sequence[int], at: datetime) -> None:
         """A training was requested for these signals: their causes are spent at their present effect."""

@@ -10,36 +10,23 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from include.lifecycle.decisions.calendar import next_start
-from include.lifecycle.decisions.policy import decide_retraining
 from include.lifecycle.decisions.schedule import cron_of
-from include.lifecycle.decisions.vocabulary import FREEZING
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.monitoring.measure import measure_window
 from include.lifecycle.monitoring.signals import standings
 from include.lifecycle.monitoring.windows import Window, finished_windows, look_back
 from include.lifecycle.simulation.book import Book
+from include.lifecycle.simulation.events import Event, Kind
 from include.lifecycle.simulation.history import Floats, History
 from include.lifecycle.simulation.trainer import Trainer, Version
 from include.lifecycle.verdicts import Verdict
 
-Kind = Literal["alarm", "resolved", "decision", "training", "promotion", "refusal", "failure"]
 _MONITOR, _SCHEDULE, _TRAIN = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the timeline."""
-
-    at: datetime
-    kind: Kind
-    subject: str
-    reason: str
-    version: int | None = None
 
 
 @dataclass
@@ -124,7 +111,7 @@ class Replay:
                 book.trainings.append(moment)
                 promoted = self._train(course, moment, {"cause": what}, what)
                 book.ended(promoted=promoted, for_signal=True)
-            elif reason := self._refused(book, moment):
+            elif reason := book.refusal(moment):
                 course.events.append(Event(moment, "refusal", "schedule", reason))
             else:
                 book.requests.append(moment)
@@ -166,30 +153,12 @@ class Replay:
 
     def _decide(self, course: Course, book: Book, now: datetime) -> str | None:
         """The policy's answer; the cause of a training that it wants."""
-        views = list(book.opened.values())
-        if not views:
-            book.last_codes = frozenset()
+        answer = book.decide(course.champion.number, now)
+        if answer is None:
             return None
-        decision = decide_retraining(views, book.state(course.champion.number, now), self.history.spec, now)
-        codes = frozenset((view.cause, decision.by_signal[view.id].code) for view in views)
-        if codes != book.last_codes:  # as the ledger: a decision is noted when it changes
-            course.events.append(Event(now, "decision", decision.act, decision.reason, course.champion.number))
-        book.last_codes = codes
-        if decision.act != "retrain":
-            return None
-        cause = next(view.cause for view in views if view.id == decision.primary)
-        book.accept([number for number, one in decision.by_signal.items() if one.act == "retrain"], now)
-        return cause
-
-    def _refused(self, book: Book, now: datetime) -> str | None:
-        """Why the schedule's training would have been refused."""
-        rules = self.history.spec.retraining
-        if frozen := sorted(view.cause for view in book.opened.values() if view.kind in FREEZING):
-            return f"training is frozen by {', '.join(frozen)}"
-        if (later := next_start(rules.window, rules.freeze, now)) > now:
-            return f"the calendar lets no training start before {later:%Y-%m-%d %H:%M} UTC"
-        spent = book.state(0, now).trainings_this_month
-        return f"{spent} trainings this month spend the budget" if spent >= rules.budget_per_month else None
+        if answer.changed:  # as the ledger: a decision is noted when it changes
+            course.events.append(Event(now, "decision", answer.decision.act, answer.decision.reason, course.champion.number))
+        return answer.cause
 
     def _train(self, course: Course, now: datetime, cause: dict[str, Any], why: str, *, judged: bool = True) -> bool:
         """Train at `now`; whether a version was promoted. A training that fails leaves the champion where it is."""

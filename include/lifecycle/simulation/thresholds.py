@@ -1,0 +1,143 @@
+"""Other thresholds over verdicts that were stored: which keys can be tried so, and how a stored verdict reads by them. Pure.
+
+A verdict keeps what it measured (effect, null threshold, interval), so a bar can be moved; a method, a window or a null cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from include.lifecycle.errors import SpecInvalidError
+from include.lifecycle.monitoring.calibration import CALIBRATION
+from include.lifecycle.monitoring.kinds import DECAY, ESTIMATED_DECAY
+from include.lifecycle.spec import ModelSpec
+from include.lifecycle.verdicts import Outcome, Verdict
+
+MOVABLE: Final = (
+    "monitoring.drift.minimum_effect",
+    "monitoring.drift.act_effect",
+    "monitoring.performance.warn",
+    "monitoring.performance.act",
+    "monitoring.performance.concept",
+    "monitoring.performance.calibration_gap",
+    "monitoring.minimum_rows",
+    "monitoring.minimum_labels",
+    "retraining.",
+    "rollout.limits.performance_drop",
+)
+"""Keys that stored windows can answer for; one that ends in a dot stands for all below it, but for those in FIXED."""
+RAISED_ONLY: Final = ("monitoring.minimum_rows", "monitoring.minimum_labels")
+"""Keys that can only be raised: a window below the old bar was not measured."""
+FIXED: Final = {
+    "monitoring.drift.false_alarms_per_quarter": "the nulls of stored windows were drawn for the old budget",
+    "monitoring.drift.numeric": "stored windows were measured by the old method",
+    "monitoring.drift.categorical": "stored windows were measured by the old method",
+    "monitoring.window": "stored windows have the old length",
+    "monitoring.schedule": "stored windows were measured when the old schedule said so",
+    "monitoring.report_rows": "it decides nothing",
+    "retraining.approvers": "nobody answers in a replay",
+    "retraining.answer_within": "nobody answers in a replay",
+}
+"""Why a key cannot be tried on stored windows; for any other the sentence is general."""
+
+
+def changed_keys(before: ModelSpec, after: ModelSpec) -> dict[str, tuple[Any, Any]]:
+    """Every key whose value differs, by its dotted name, with the old and the new value as plain JSON."""
+    old, new = (dict(_flat(spec.model_dump(mode="json"))) for spec in (before, after))
+    return {key: (old.get(key), new.get(key)) for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)}
+
+
+def key_names(spec: ModelSpec) -> list[str]:
+    """Every key of a model by its dotted name."""
+    return [key for key, _ in _flat(spec.model_dump(mode="json"))]
+
+
+def refuse_unreplayable(changes: dict[str, tuple[Any, Any]]) -> None:
+    """Raise SpecInvalidError that names every changed key which stored windows cannot answer for, and why."""
+    found = [f"{key}: {why}" for key, (old, new) in changes.items() if (why := _why_not(key, old, new))]
+    if found:
+        allowed = ", ".join(f"{name}*" if name.endswith(".") else name for name in MOVABLE)
+        told = "; ".join(found)
+        raise SpecInvalidError(f"stored windows cannot answer for {told}. Allowed: {allowed}. `simulate` replays the data itself")
+
+
+def rejudge(verdict: Verdict, spec: ModelSpec) -> Verdict:
+    """The stored verdict by the bars of `spec`; what was inconclusive stays so, and what has no bar there stays as it was."""
+    if verdict.outcome is Outcome.INCONCLUSIVE:
+        return verdict
+    if (why := _too_few(verdict, spec)) is not None:
+        return verdict.model_copy(update={"outcome": Outcome.INCONCLUSIVE, "reason": why})
+    judge = next((judge for holds, judge in _JUDGES if holds(verdict)), None)
+    return verdict if judge is None else judge(verdict, spec)
+
+
+def _why_not(key: str, old: Any, new: Any) -> str | None:
+    if key in FIXED:
+        return FIXED[key]
+    if key in RAISED_ONLY and new < old:
+        return f"{new} is below {old}: windows with fewer were not measured"
+    if any(key == name or (name.endswith(".") and key.startswith(name)) for name in MOVABLE):
+        return None
+    return "it is no threshold that stored verdicts are judged by"
+
+
+def _too_few(verdict: Verdict, spec: ModelSpec) -> str | None:
+    """Why a verdict on so few rows is none by `spec`. Verdicts of performance count labels, all others predictions."""
+    rows, outcome = verdict.evidence.get("rows"), verdict.check.partition(":")[0] == DECAY
+    name = "minimum_labels" if outcome else "minimum_rows"
+    wanted = int(getattr(spec.monitoring, name))
+    if not isinstance(rows, int) or rows >= wanted:
+        return None
+    return f"{rows} rows; monitoring.{name} asks for {wanted}"
+
+
+def _distance(verdict: Verdict, spec: ModelSpec) -> Verdict:
+    """A distance against the larger of effect and null, as monitoring/drift.py judges it."""
+    told, bars = verdict.evidence, spec.monitoring.drift
+    threshold = max(bars.minimum_effect, told["null_threshold"])
+    fails = told["effect"] > threshold
+    fresh = {"minimum_effect": bars.minimum_effect, "threshold": threshold, "above_act_effect": told["effect"] > bars.act_effect}
+    return _judged(verdict, fails, f"{told['effect']:.3f} {'above' if fails else 'within'} {threshold:.3f}", fresh)
+
+
+def _ladder(verdict: Verdict, spec: ModelSpec) -> Verdict:
+    """The lower bound of skill lost on the ladder, as monitoring/performance.py judges it."""
+    bars, lower = spec.monitoring.performance, verdict.evidence["lower"]
+    steps = (("concept", bars.concept), ("act", bars.act), ("warn", bars.warn))
+    severity = next((name for name, bar in steps if lower > bar), None)
+    reason = f"at least {lower:.1%} lost; bars {bars.warn:g}, {bars.act:g}, {bars.concept:g}"
+    return _judged(verdict, severity is not None, reason, {"threshold": bars.warn, "severity": severity or "none"})
+
+
+def _calibration(verdict: Verdict, spec: ModelSpec) -> Verdict:
+    limit, lower = spec.monitoring.performance.calibration_gap, verdict.evidence["lower"]
+    fails = lower > limit
+    return _judged(verdict, fails, f"gap at least {lower:.3f}, {'above' if fails else 'within'} {limit:g}", {"threshold": limit})
+
+
+def _judged(verdict: Verdict, fails: bool, reason: str, evidence: dict[str, Any]) -> Verdict:
+    outcome = Outcome.FAIL if fails else Outcome.PASS
+    if outcome is verdict.outcome:
+        reason = verdict.reason
+    return verdict.model_copy(update={"outcome": outcome, "reason": reason, "evidence": verdict.evidence | evidence})
+
+
+def _has(verdict: Verdict, *names: str) -> bool:
+    return all(isinstance(verdict.evidence.get(name), int | float) for name in names)
+
+
+_Judge = tuple[Callable[[Verdict], bool], Callable[[Verdict, ModelSpec], Verdict]]
+_JUDGES: Final[tuple[_Judge, ...]] = (
+    (lambda verdict: _has(verdict, "effect", "minimum_effect", "null_threshold"), _distance),
+    (lambda verdict: verdict.check == CALIBRATION and _has(verdict, "lower"), _calibration),
+    (lambda verdict: verdict.check.partition(":")[0] in (DECAY, ESTIMATED_DECAY) and _has(verdict, "lower"), _ladder),
+)
+
+
+def _flat(tree: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
