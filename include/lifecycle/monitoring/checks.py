@@ -12,6 +12,7 @@ from datetime import datetime
 from include.lifecycle.monitoring.drift import check_drift, check_prediction_drift
 from include.lifecycle.monitoring.faults import check_faults, faulty_columns
 from include.lifecycle.monitoring.inputs.attribution import check_attribution
+from include.lifecycle.monitoring.inputs.multivariate import check_multivariate
 from include.lifecycle.monitoring.inputs.novelty import check_novelty, check_recoded
 from include.lifecycle.monitoring.inputs.past import Past
 from include.lifecycle.monitoring.inputs.skew import check_skew
@@ -22,6 +23,7 @@ from include.lifecycle.monitoring.kinds import (
     DATA_FAULT,
     DECAY,
     ESTIMATED_DECAY,
+    MULTIVARIATE_DRIFT,
     PREDICTION_DRIFT,
     SKEW,
 )
@@ -67,6 +69,7 @@ CHECKS = (
     Check(COVARIATE, lambda one: check_drift(one.spec, one.profile, one.window, one.faulty)),
     Check(COVARIATE, lambda one: check_novelty(one.spec, one.profile, one.window, one.faulty)),
     Check(ATTRIBUTION_DRIFT, lambda one: check_attribution(one.spec, one.profile, one.window, one.faulty)),
+    Check(MULTIVARIATE_DRIFT, lambda one: check_multivariate(one.spec, one.profile, one.window, one.faulty)),
     Check(SKEW, lambda one: check_skew(one.spec, one.profile, one.window, one.faulty, one.past)),
     Check(PREDICTION_DRIFT, lambda one: [check_prediction_drift(one.spec, one.profile, one.window)]),
     Check(DECAY, lambda one: check_performance(one.spec, one.profile, one.window.window, one.labelled)),

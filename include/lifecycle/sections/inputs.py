@@ -33,6 +33,21 @@ class AttributionSection(Section):
     minimum_ndcg: Share = Field(description="agreement of the features' ranking with the hold-out's below which it has drifted")
 
 
+class MultivariateSection(Section):
+    """Whether a classifier tells a window's rows from the hold-out's."""
+
+    enabled: bool = Field(description="whether the joint distribution is watched; takes effect with the next version")
+    rows: Annotated[int, Field(ge=200, le=50_000)] = Field(description="rows of window and hold-out that are looked at, of each")
+    maximum_auc: Annotated[float, Field(ge=0.5, lt=1)] = Field(
+        description="area under the ROC curve below which nothing is drift"
+    )
+    folds: Annotated[int, Field(ge=2, le=10)] = Field(description="parts of either sample that are scored without being seen")
+    draws: Annotated[int, Field(ge=20, le=200)] = Field(
+        description="hold-out windows per size that registration draws the null from"
+    )
+    confidence: Confidence = Field(description="of the interval of the area")
+
+
 class SkewSection(Section):
     """Difference between training and serving from a version's start on."""
 

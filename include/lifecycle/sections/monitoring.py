@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from include.lifecycle.sections.base import NotNegative, Positive, Section, Share
-from include.lifecycle.sections.inputs import AttributionSection, NoveltySection, SkewSection
+from include.lifecycle.sections.inputs import AttributionSection, MultivariateSection, NoveltySection, SkewSection
 from include.lifecycle.sections.outcomes import (
     BusinessMetricSection,
     EstimateSection,
@@ -78,6 +78,7 @@ class MonitoringSection(Section):
         description="event time that counts of measured windows are kept (small files; seasonal references are made of them)"
     )
     attribution: AttributionSection = Field(description="when other features move the predictions")
+    multivariate: MultivariateSection = Field(description="when inputs have moved together")
     drift: DriftSection = Field(description="when inputs have moved")
     performance: PerformanceSection = Field(description="when outcomes have moved")
     labels: LabelFlowSection = Field(description="when labels come as they should")

@@ -22,7 +22,7 @@ CATEGORIES = 50  # most frequent ones of training; the rest is one cell
 def attribution_reference(spec: ModelSpec, material: Material) -> AttributionReference | None:
     """The hold-out's attributions and their null; None when fewer than two features explain anything at all."""
     outputs = material.predictions.reshape(len(material.predictions), -1)
-    known = {name: _cells(spec, name, material) for name in spec.features.all if name in material.holdout}
+    known = {name: feature_cells(spec, name, material) for name in spec.features.all if name in material.holdout}
     coded = {name: cells_of(cut, material.holdout[name].to_numpy()) for name, cut in known.items()}
     effects = {name: main_effects(cells, outputs, size) for name, (cells, size) in coded.items()}
     expected = np.array(list(effects.values()))
@@ -39,7 +39,8 @@ def attribution_reference(spec: ModelSpec, material: Material) -> AttributionRef
     return AttributionReference(features=features, nulls=[null for null in nulls if null is not None])
 
 
-def _cells(spec: ModelSpec, name: str, material: Material) -> FeatureCells:
+def feature_cells(spec: ModelSpec, name: str, material: Material) -> FeatureCells:
+    """How a feature is cut: deciles of training, or its most frequent categories."""
     if name not in spec.features.numeric:
         counts = counts_of(categories(material.train[name]))
         return FeatureCells(categories=sorted(sorted(counts), key=lambda one: -counts[one])[:CATEGORIES])

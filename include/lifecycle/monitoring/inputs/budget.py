@@ -10,7 +10,7 @@ from typing import Final, Literal
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.null import false_alarm_level
 
-Family = Literal["drift", "novelty", "skew", "attribution", "bias"]
+Family = Literal["drift", "novelty", "skew", "attribution", "multivariate", "bias"]
 DRIFT_SHARE: Final = 0.5
 """The part of `drift.false_alarms_per_quarter` that is kept for `covariate` and `prediction_drift`."""
 
@@ -23,6 +23,8 @@ def tests_of(spec: ModelSpec) -> dict[Family, int]:
         found["skew"] = columns
     if spec.monitoring.attribution.enabled:
         found["attribution"] = 1
+    if spec.monitoring.multivariate.enabled:
+        found["multivariate"] = 1
     if bias := _bias_tests(spec):
         found["bias"] = bias
     return {family: tests for family, tests in found.items() if tests}

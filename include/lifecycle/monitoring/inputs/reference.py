@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from include.lifecycle.monitoring.nulls import Null
 
-SKEW_SAMPLE = "@skew:"  # prefix of the hold-out's samples among the profile's; no column can be called so
+JOINT_SAMPLE = "@joint:"
+SKEW_SAMPLE = "@skew:"  # prefix of the hold-out's samples among the profile's; no column can be called like either
 
 
 class Part(BaseModel):
@@ -54,9 +55,21 @@ class AttributionReference(Part):
     nulls: list[Null]
 
 
+class MultivariateReference(Part):
+    """The hold-out's joint rows: how each column reads as numbers, and the nulls of the AUC.
+
+    The columns stand among the profile's samples under JOINT_SAMPLE + name, the rows' blocks of time under JOINT_SAMPLE.
+    """
+
+    features: dict[str, FeatureCells]
+    nulls: list[Null]
+    seed: int
+
+
 class InputsReference(Part):
     """What further monitors compare windows with. A part is empty when its monitor was off at registration."""
 
     novelty: dict[str, NoveltyReference] = Field(default_factory=dict)
     holdout: dict[str, HoldoutColumn] = Field(default_factory=dict)
     attribution: AttributionReference | None = None
+    multivariate: MultivariateReference | None = None

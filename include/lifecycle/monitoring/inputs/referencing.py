@@ -9,6 +9,7 @@ from include.lifecycle.monitoring.columns import categories, counts_of, numbers
 from include.lifecycle.monitoring.inputs.attribution_reference import attribution_reference
 from include.lifecycle.monitoring.inputs.budget import level_of
 from include.lifecycle.monitoring.inputs.material import Material
+from include.lifecycle.monitoring.inputs.multivariate_reference import multivariate_reference
 from include.lifecycle.monitoring.inputs.reference import SKEW_SAMPLE, HoldoutColumn, InputsReference, NoveltyReference
 from include.lifecycle.monitoring.nulls import Null, null_of, share_bar
 from include.lifecycle.spec import ModelSpec
@@ -32,7 +33,12 @@ def inputs_reference(spec: ModelSpec, material: Material) -> tuple[InputsReferen
             if found is not None:
                 holdout[name] = found
     attribution = attribution_reference(spec, material) if spec.monitoring.attribution.enabled else None
-    return InputsReference(novelty=novelty, holdout=holdout, attribution=attribution), samples
+    multivariate = None
+    if spec.monitoring.multivariate.enabled and spec.watched:
+        multivariate, joint = multivariate_reference(spec, material)
+        samples |= joint
+    parts = InputsReference(novelty=novelty, holdout=holdout, attribution=attribution, multivariate=multivariate)
+    return parts, samples
 
 
 def _novelty(spec: ModelSpec, name: str, material: Material) -> NoveltyReference:
