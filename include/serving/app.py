@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 
+from include.serving.access_log import AccessLog
 from include.serving.admission import Admission
 from include.serving.api_keys import KeyRefusedError, KeyRing
 from include.serving.inference import Inference, Wire
@@ -15,6 +16,7 @@ from include.serving.metrics import ServerMetrics
 from include.serving.open_inference import OpenInference, model_paths, not_found, readiness, static_replies
 from include.serving.protocol import RequestSchema
 from include.serving.replies import (
+    CLIENT,
     TEXT,
     BodyLimits,
     ClientGoneError,
@@ -49,9 +51,10 @@ class ModelApp:
         *,
         keys: KeyRing | None = None,
         body: BodyLimits | None = None,
+        access: AccessLog | None = None,
     ) -> None:
         self._spec, self._inference, self._metrics, self._admission = spec, inference, metrics, admission
-        self._keys, self._body = keys, body or BodyLimits()
+        self._keys, self._body, self.access = keys, body or BodyLimits(), access
         self._version = str(spec.version).encode()
         self._static = static_replies(spec)
         self._ready, self._not_ready = readiness(spec, ready=True), readiness(spec, ready=False)
@@ -81,6 +84,7 @@ class ModelApp:
             logger.exception("%s %s failed", method, path)
             message = f"{self._spec.model} version {self._spec.version} failed to answer"
             reply = error(500, message, identify(scope["headers"]).headers(self._version))
+        self._count(wire, scope, reply.status)
         length = str(len(reply.body)).encode()
         headers = [(b"content-type", reply.content_type), (b"content-length", length), *reply.headers]
         if self._admission.draining:
@@ -89,7 +93,7 @@ class ModelApp:
         await send({"type": "http.response.body", "body": reply.body if method != "HEAD" else b""})
 
     async def _with_key(self, keys: KeyRing, wire: Wire | None, scope: Scope, receive: Receive) -> Reply:
-        client = keys.client(scope["headers"])
+        client = scope[CLIENT] = keys.client(scope["headers"])
         reply = await self._reply(wire, scope, receive)
         self._metrics.answered_to(client)
         return reply
@@ -119,5 +123,11 @@ class ModelApp:
         self._metrics.rejected(refusal.status)
         if isinstance(refusal, KeyRefusedError):
             self._metrics.denied(refusal.client, refusal.status)
+            scope[CLIENT] = refusal.client
         headers = [*identify(scope["headers"]).headers(self._version), *refusal.headers]
         return wire.refuse(refusal, headers) if wire is not None else error(refusal.status, str(refusal), headers)
+
+    def _count(self, wire: Wire | None, scope: Scope, status: int) -> None:
+        """Requests for predictions, and whatever was refused for want of a good key."""
+        if self.access is not None and (wire is not None or status in (401, 403)):
+            self.access.count(scope.get(CLIENT) or "", status)

@@ -96,6 +96,8 @@ def run_app(
     def tick() -> None:
         metrics.ready.set(0 if admission.draining else 1)
         metrics.refresh(admission.waiting)
+        if app.access is not None:
+            app.access.flush()
 
     server = DrainingServer(config, admission, tick, notice)
 

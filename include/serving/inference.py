@@ -18,7 +18,7 @@ from include.serving.metrics import ServerMetrics
 from include.serving.outputs import Predicted, predicted
 from include.serving.prediction_log import Answer, PredictionLog
 from include.serving.protocol import InferenceRequest, RequestSchema
-from include.serving.replies import Headers, Reply, Scope, identify
+from include.serving.replies import CLIENT, Headers, Reply, Scope, identify
 from include.serving.tensor_checks import RequestRefusedError
 from include.serving.version_folder import ServingSpec
 
@@ -94,7 +94,7 @@ class Inference:
         for column, values in unknown.items():
             self._metrics.unknown(column, values)
         at, taken = datetime.now(UTC), round(milliseconds, 4)
-        given = (request.keys, request.event_times, told.arm, told.unit)
+        given = (request.keys, request.event_times, told.arm, told.unit, scope.get(CLIENT))
         self._log.append(Answer(told.request_id, told.assigned, at, taken, columns, found, *given))
         return reply
 

@@ -16,7 +16,7 @@ MANIFEST = "manifest.json"
 @dataclass(frozen=True)
 class CompactedFile:
     """One Parquet file: which segments it contains, its event times (ISO, inclusive), its features with their DuckDB types, and
-    which of CLASS_COLUMNS and whether the columns `arm` and `unit` it has (none in files from before there were any).
+    which of CLASS_COLUMNS and whether the columns `arm`, `unit` and `client` it has (none in files from before there were any).
     `location`: None in the log's own folder, else the `s3://bucket/prefix` that it was shipped to. `size` in bytes (0: not told),
     `logged_max` when its newest row was logged (ISO; None: not told)."""
 
@@ -29,6 +29,7 @@ class CompactedFile:
     class_columns: list[str] = field(default_factory=list)
     arms: bool = False
     units: bool = False
+    clients: bool = False
     location: str | None = None
     size: int = 0
     logged_max: str | None = None
@@ -36,7 +37,8 @@ class CompactedFile:
     @property
     def columns_later(self) -> list[str]:
         """Which of the columns that older files lack this one has."""
-        return [*self.class_columns, *(["arm"] if self.arms else []), *(["unit"] if self.units else [])]
+        told = {"arm": self.arms, "unit": self.units, "client": self.clients}
+        return [*self.class_columns, *(name for name, has in told.items() if has)]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ LOG_COLUMNS = {
     "assigned_version": "INTEGER",
     "arm": "VARCHAR",
     "unit": "VARCHAR",
+    "client": "VARCHAR",
     "logged_at": "TIMESTAMPTZ",
     "key": "VARCHAR",
     "event_time": "TIMESTAMPTZ",
@@ -42,10 +43,11 @@ ARMS = (LIVE, SHADOW, BASELINE)
 `shadow`: nobody, the request was a copy. Lines from before the column existed were live."""
 SERVED = (LIVE, BASELINE)
 UNIT_HEADER = "x-modelops-unit"
-"""The gateway copies the value of an A/B test's sticky header into it; column `unit` keeps its hash (prediction_log.unit_of)."""
+"""The gateway copies the value of an A/B test's sticky header into it; column `unit` keeps its hash (prediction_log.unit_of).
+Column `client` names whose API key a request carried, null where none was asked for."""
 CLASS_COLUMNS = {"label": "VARCHAR", "probabilities": "DOUBLE[]"}
 """Of multiclass models: `prediction` is the class's number, `label` its name, `probabilities` in the order of the classes."""
-_LATER = (*CLASS_COLUMNS, "arm", "unit")  # columns that files of an older version may not have
+_LATER = (*CLASS_COLUMNS, "arm", "unit", "client")  # columns that files of an older version may not have
 FEATURES = "features"
 PROBE_PREFIX = "serving-check-"
 """Request ids of a rollout's serving check. They are logged like all, but are no traffic: readers leave them out."""

@@ -43,6 +43,7 @@ class Answer:
     event_times: list[str | None] | None = None
     arm: str = LIVE
     unit: str | None = None
+    client: str | None = None
 
     def lines(self, version: int) -> bytes:
         """The JSONL lines; a row without event time happened when it was logged."""
@@ -65,6 +66,7 @@ class Answer:
                 "features": dict(zip(names, values, strict=True)),
             }
             | ({"unit": self.unit} if self.unit else {})
+            | ({"client": self.client} if self.client else {})
             | ({"label": told.labels[row]} if told.labels else {})
             | ({"probabilities": told.probabilities[row]} if told.probabilities else {})
             for row, (prediction, values) in enumerate(zip(told.values, features, strict=True))

@@ -23,6 +23,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 JSON, TEXT = b"application/json", b"text/plain; version=0.0.4; charset=utf-8"
 _ARM_HEADER, _ARMS = ARM_HEADER.encode(), {arm.encode(): arm for arm in ARMS}
 _UNIT_HEADER = UNIT_HEADER.encode()
+CLIENT = "modelops.client"
+"""Key of an ASGI scope: whose API key the request carries; absent where none was asked for."""
 _MAX_ID = 128
 _CLOSE = ((b"connection", b"close"),)  # what the client still sends would be read only to be thrown away
 

@@ -58,6 +58,7 @@ def _serve(options: argparse.Namespace) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     listener = socket.socket(fileno=options.listen_fd) if options.listen_fd is not None else _bind(options.host, options.port)
     # the heavy imports come after the port is known to be free, and never into the parent of several workers
+    from include.serving.access_log import AccessLog
     from include.serving.admission import Admission
     from include.serving.api_keys import KeyRing
     from include.serving.app import ModelApp
@@ -82,11 +83,19 @@ def _serve(options: argparse.Namespace) -> int:
         segment_bytes=options.log_segment_bytes,
         segment_seconds=options.log_segment_seconds,
     )
+    access = AccessLog(options.log_dir, spec.version)
     log = PredictionLog(options.log_dir, spec.version, metrics.log_dropped.inc, limits)
     try:
         inference = Inference(spec, engine, schema, metrics, log, admission, inline_rows=options.inline_rows)
         app = ModelApp(
-            spec, schema, inference, metrics, admission, keys=keys, body=BodyLimits(options.max_body, options.body_within)
+            spec,
+            schema,
+            inference,
+            metrics,
+            admission,
+            keys=keys,
+            body=BodyLimits(options.max_body, options.body_within),
+            access=access,
         )
 
         def ready() -> None:
@@ -100,6 +109,7 @@ def _serve(options: argparse.Namespace) -> int:
         times = {"notice": options.drain_notice, "at_most": options.drain_at_most}
         run_app(app, listener, admission, metrics, **times, parent=options.parent_fd, ready=ready)
     finally:
+        access.flush(everything=True)
         log.close()
     logger.info("stopped; the prediction log is closed")
     return 0

@@ -42,6 +42,7 @@ def write_segments(folder: Path, segments: Sequence[Path], types: dict[str, str]
         "class_columns": list(CLASS_COLUMNS),
         "arms": True,
         "units": True,
+        "clients": True,
         "size": written.size,
         "logged_max": logged,
     }
