@@ -99,6 +99,12 @@ class ModelSpec(Section):
         plain = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(plain.encode()).hexdigest()
 
+    def drift_method(self, name: str) -> str:
+        """How the drift of a feature is measured: the column's own method, else that of its kind."""
+        own = self.columns[name].method if name in self.columns else None
+        rules = self.monitoring.drift
+        return own or (rules.numeric if name in self.features.numeric else rules.categorical)
+
     @property
     def watched(self) -> list[str]:
         """Features whose drift is watched."""

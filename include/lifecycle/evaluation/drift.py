@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from include.lifecycle.evaluation.judging import too_few
 from include.lifecycle.registry.onnx_export import spread_rows
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.statistics.distances import CATEGORICAL_DISTANCES, QuantileBins, wasserstein_normed
+from include.lifecycle.statistics.distances import CELL_DISTANCES, numeric_distance
 from include.lifecycle.statistics.intervals import Floats
 from include.lifecycle.statistics.null import DrawnWindows, draw_windows, independent_windows, null_threshold
 from include.lifecycle.verdicts import Outcome, Verdict
@@ -71,7 +72,7 @@ def _column(
     spec: ModelSpec, name: str, train: pd.Series, holdout: pd.Series, drawn: DrawnWindows, level: float
 ) -> dict[str, Any]:
     numeric = name in spec.features.read_numeric
-    method = spec.monitoring.drift.numeric if numeric else spec.monitoring.drift.categorical
+    method = spec.drift_method(name)
     before, now = _numbers(train, holdout) if numeric else _codes(train, holdout)
     distance = _numeric_distance(method) if numeric else _categorical_distance(method, int(max(before.max(), now.max())) + 1)
     found = distance(before, now)
@@ -109,19 +110,12 @@ def _codes(train: pd.Series, holdout: pd.Series) -> tuple[Floats, Floats]:
 
 
 def _numeric_distance(method: str) -> Distance:
-    def _measured(reference: Floats, window: Floats) -> float:
-        if not np.isfinite(reference).any() or not np.isfinite(window).any():
-            return float("nan")
-        if method == "kl_divergence":
-            return QuantileBins.of(reference).distance(window)
-        return wasserstein_normed(reference, window)
-
-    return _measured
+    return partial(numeric_distance, method)
 
 
 def _categorical_distance(method: str, cells: int) -> Distance:
     def _measured(reference: Floats, window: Floats) -> float:
         left, right = (np.bincount(part.astype(np.intp), minlength=cells) for part in (reference, window))
-        return CATEGORICAL_DISTANCES[method](left, right)
+        return CELL_DISTANCES[method](left, right)
 
     return _measured

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from include.lifecycle.monitoring.counting.counts import WindowCounts
     from include.lifecycle.spec import ModelSpec
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,9 @@ Objects = NDArray[np.object_]
 class Predictions:
     """One version's rows in one window: `times` in microseconds since 1970, `keys` (None where the client gave none),
     `values` = predictions, `latencies` in ms, and each feature as logged (numbers with NaN, or text with None); all (n,).
-    Multiclass: `values` are class numbers, `probabilities` (n, classes) with NaN where the log has none."""
+    Multiclass: `values` are class numbers, `probabilities` (n, classes) with NaN where the log has none.
+    `counts`: the whole window, counted; where it is there, drift is measured on it. `of_rows`: how many rows the window has when
+    these are a random sample of it."""
 
     version: int
     window: Window
@@ -43,6 +46,8 @@ class Predictions:
     latencies: Floats
     features: dict[str, NDArray[Any]]
     probabilities: Floats | None = None
+    counts: WindowCounts | None = None
+    of_rows: int | None = None
 
     @property
     def scores(self) -> Floats:
@@ -51,8 +56,13 @@ class Predictions:
 
     @property
     def rows(self) -> int:
-        """Number of predictions."""
+        """Number of predictions held here."""
         return int(self.values.size)
+
+    @property
+    def total(self) -> int:
+        """Number of predictions in the window, whether they are all held here or not."""
+        return self.rows if self.of_rows is None else self.of_rows
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,9 @@ class ColumnSection(Section):
     role: Literal["population", "equipment"] | None = Field(
         description="what this feature stands for: who is served, or by what is measured; its drift is then a signal of that kind"
     )
+    method: Literal["wasserstein", "jensen_shannon", "kl_divergence", "psi", "ks", "chi_square"] | None = Field(
+        description="distance by which this feature's drift is measured; null: monitoring.drift.numeric or .categorical"
+    )
     pii: Literal["keep", "hash", "drop"] = Field(
         description="personal data: hash keeps a keyed hash in place of each value, drop keeps the column out of every file"
     )

@@ -34,7 +34,7 @@ def count_numbers(edges: Floats, values: Floats) -> NumericCounts:
     finite = values[np.isfinite(values)]
     cells = np.searchsorted(edges, finite)
     counts = np.bincount(cells, minlength=edges.size + 1)
-    sums = np.bincount(cells, weights=finite, minlength=edges.size + 1)
+    sums = np.bincount(cells, weights=finite, minlength=edges.size + 1).astype(np.float64)
     return NumericCounts(edges, counts, sums, int(values.size - finite.size))
 
 

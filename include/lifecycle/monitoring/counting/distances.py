@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from include.lifecycle.monitoring.counting.counts import CategoryCounts, NumericCounts
+from include.lifecycle.monitoring.counting.counts import CategoryCounts, Floats, NumericCounts
+from include.lifecycle.monitoring.counting.scheme import known_categories
 from include.lifecycle.monitoring.profile import CategoricalProfile, NumericProfile
 from include.lifecycle.statistics.distances import CELL_DISTANCES, NumericReference, aligned_counts
 
@@ -48,15 +49,8 @@ def ks_of_counts(reference: NumericReference, counted: NumericCounts) -> float:
     return float(np.abs(np.cumsum(counted.counts)[:-1] / counted.held - expected).max())
 
 
-def category_distance(stored: CategoricalProfile, counted: CategoryCounts, known: tuple[str, ...]) -> float:
-    """Distance by the column's own method; categories that are not `known` are one. NaN when the window has none at all."""
-    return CELL_DISTANCES[stored.method](*cells_of(stored, counted, known))
-
-
-def cells_of(
-    stored: CategoricalProfile, counted: CategoryCounts, known: tuple[str, ...]
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Reference's and window's counts over the same cells, `known` ones and REST."""
-    named = {name: stored.counts[name] for name in known if name in stored.counts}
+def cells_of(stored: CategoricalProfile, counted: CategoryCounts) -> tuple[Floats, Floats]:
+    """Reference's and window's counts over the same cells: categories counted by name, and REST."""
+    named = {name: stored.counts[name] for name in known_categories(stored.counts)}
     reference = named | {REST: sum(stored.counts.values()) - sum(named.values())}
     return aligned_counts(reference, counted.counts | {REST: counted.rest})

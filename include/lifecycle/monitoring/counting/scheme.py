@@ -50,7 +50,7 @@ def scheme_of(profile: Profile, cells: int = CELLS) -> Scheme:
         for name, stored in numeric.items()
         if name in profile.samples
     }
-    return Scheme(edges, {name: _known(stored.counts) for name, stored in categorical.items()})
+    return Scheme(edges, {name: known_categories(stored.counts) for name, stored in categorical.items()})
 
 
 def _edges(ordered: Floats, own: Floats, cells: int) -> Floats:
@@ -89,6 +89,7 @@ def _divided(values: Floats, more: int) -> Floats:
     return np.union1d(start + place * step, values)
 
 
-def _known(counts: dict[str, int]) -> tuple[str, ...]:
+def known_categories(counts: dict[str, int]) -> tuple[str, ...]:
+    """The CATEGORIES most frequent ones of a reference, in order of name."""
     most = sorted(counts, key=lambda name: (-counts[name], name))[:CATEGORIES]
     return tuple(sorted(most))

@@ -145,7 +145,7 @@ def test_missing_values_have_a_limit_of_their_own_per_column(tmp_path: Path):
     assert validate(tmp_path, frame).verdict.passed
     with pytest.raises(DataInvalidError, match=r"missing_values\(wind\): 150 of 400 rows; 37\.50% missing, allowed 30\.00%"):
         validate(tmp_path, frame, missing={"max_share": 0.3})
-    own = {"carrier": {"drift": "watch", "role": None, "pii": "keep", "outliers": "watch", "max_missing": 0.04}}
+    own = {"carrier": {"drift": "watch", "role": None, "method": None, "pii": "keep", "outliers": "watch", "max_missing": 0.04}}
     with pytest.raises(DataInvalidError, match=r"missing_values\(carrier\): 20 of 400 rows; 5\.00% missing, allowed 4\.00%"):
         validate(tmp_path, frame, columns=own)
 
@@ -157,7 +157,7 @@ def test_outliers_beyond_their_share_fail_unless_the_column_is_ignored(tmp_path:
     strict = {"max_share": 0.1}
     with pytest.raises(DataInvalidError, match=r"outliers\(wind\): 60 of 400 rows; such as 900\.0.*allowed 10\.00%"):
         validate(tmp_path, frame, outliers=strict)
-    ignored = {"wind": {"drift": "watch", "role": None, "pii": "keep", "outliers": "ignore", "max_missing": None}}
+    ignored = {"wind": {"drift": "watch", "role": None, "method": None, "pii": "keep", "outliers": "ignore", "max_missing": None}}
     assert validate(tmp_path, frame, outliers=strict, columns=ignored).verdict.passed
     assert validate(tmp_path, frame, outliers={**strict, "method": "none"}).verdict.passed
 

@@ -66,7 +66,11 @@ def test_ignored_columns_are_left_out():
     train, _ = make_table(20, seed=1)
     holdout, honest = make_table(10, seed=2)
     found = build_profile(
-        make_spec(columns={"wind": {"drift": "ignore", "role": None, "pii": "keep", "max_missing": None, "outliers": "watch"}}),
+        make_spec(
+            columns={
+                "wind": {"drift": "ignore", "role": None, "method": None, "pii": "keep", "max_missing": None, "outliers": "watch"}
+            }
+        ),
         train,
         holdout,
         honest,
