@@ -45,6 +45,11 @@ def promotions() -> Asset:
     return Asset("modelops://promotions")
 
 
+def alerts() -> Asset:
+    """An alert was raised or is over: Dag `alerts` tells people."""
+    return Asset("modelops://alerts")
+
+
 def wake(outlet_events: Any, assets: Iterable[Asset]) -> None:
     """Emit one event per asset through the task's WAKE_UPS outlet (`outlet_events` of the task context)."""
     for asset in assets:

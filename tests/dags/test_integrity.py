@@ -15,6 +15,8 @@ from include.lifecycle.loading import model_names
 from tests.dags.conftest import ROOT
 
 PLATFORM = {
+    "acknowledge",
+    "alerts",
     "aa_test",
     "measure_experiments",
     "monitor_hourly",
@@ -102,7 +104,13 @@ def test_every_scheduling_asset_has_somebody_who_wakes_it(bag):
     """Wake-ups go through one alias, so a consumer's asset must be one of those that assets.py makes."""
     from modelops import assets
 
-    known = {assets.signals().uri, assets.promotions().uri, assets.external_requests().uri, assets.new_rows().uri}
+    known = {
+        assets.alerts().uri,
+        assets.signals().uri,
+        assets.promotions().uri,
+        assets.external_requests().uri,
+        assets.new_rows().uri,
+    }
     known |= {make(name).uri for name in model_names() for make in (assets.candidate, assets.training_requested)}
     tasks = [task for dag in bag.dags.values() for task in dag.tasks]
     waking = {task.task_id for task in tasks if any(isinstance(outlet, AssetAlias) for outlet in task.outlets)}

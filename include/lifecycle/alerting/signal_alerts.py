@@ -13,7 +13,7 @@ from sqlalchemy import Connection, RowMapping, func, select
 from include.lifecycle.alerting.kinds import ALERT_KINDS, is_signal
 from include.lifecycle.alerting.policy import Finding, severity_of_signal
 from include.lifecycle.alerting.raising import AlertNotice, raise_alert, resolve_alert
-from include.lifecycle.monitoring.kinds import DATA_FAULT
+from include.lifecycle.monitoring.kinds import DATA_FAULT, column_of
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.tables import alerts, signals, training_requests
@@ -63,7 +63,7 @@ def _notice(spec: ModelSpec, row: RowMapping) -> AlertNotice:
         title=about,
         reason=reason,
         runbook=ALERT_KINDS[kind].runbook,
-        source=source_of(spec, kind, detail if detail in spec.features.all else ""),
+        source=source_of(spec, kind, column if (column := column_of(row["cause"])) in spec.features.all else ""),
         evidence={**found.evidence, **numbers, **seen},
     )
 

@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from include.lifecycle.results import MonitoredModel, ReportedWindows
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ModelSpec
-from modelops.assets import signals, wake
+from modelops.assets import alerts, signals, wake
 from modelops.hooks.database import data_access
 from modelops.links import ReportLink
 from modelops.operators.base import LifecycleOperator
@@ -32,7 +32,7 @@ class MonitorModelOperator(LifecycleOperator):
 
         monitored = monitor_model(spec, rt, run, data_access(spec))
         if monitored.signals:
-            wake(context["outlet_events"], [signals()])
+            wake(context["outlet_events"], [signals(), alerts()])
         elif not monitored.windows:
             raise AirflowSkipException(f"{self.model}: no finished window since the last look")
         return monitored
