@@ -17,6 +17,7 @@ _IS_API_SERVER = any("api-server" in argument or "api_server" in argument for ar
 def _apps() -> list[dict[str, Any]]:
     if not _IS_API_SERVER:
         return []
+    from modelops.api.alertmanager import app as prometheus
     from modelops.api.alerts import app as alerts
     from modelops.api.app import app
     from modelops.api.webhooks import app as webhooks
@@ -25,6 +26,7 @@ def _apps() -> list[dict[str, Any]]:
         {"app": app, "url_prefix": "/modelops/v1", "name": "modelops"},
         {"app": webhooks, "url_prefix": "/modelops/hooks", "name": "modelops-hooks"},
         {"app": alerts, "url_prefix": "/modelops/alerts", "name": "modelops-alerts"},
+        {"app": prometheus, "url_prefix": "/modelops/prometheus", "name": "modelops-prometheus"},
     ]
 
 

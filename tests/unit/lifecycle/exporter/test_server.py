@@ -28,8 +28,8 @@ def token(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(token: Path) -> Iterator[httpx.Client]:
-    told = iter(range(100))
-    server = MetricsServer(("127.0.0.1", 0), lambda: f"looks {next(told)}\n".encode(), token)
+    told = (f"looks {number}\n".encode() for number in range(100))
+    server = MetricsServer(("127.0.0.1", 0), told.__next__, token)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", timeout=10) as found:
         yield found
