@@ -53,7 +53,7 @@ def lower_bound(effect: float, evidence: Mapping[str, Any]) -> float | None:
     """What an effect is at least: the interval's end where the check gives one, else a distance less what its null shows anyhow.
 
     The latter by the triangle inequality: the window lies no further than the null's quantile from where it was drawn from
-    (Wasserstein and Jensen-Shannon distance are metrics; KL is none, and the bound a rule of thumb). None without either.
+    (Wasserstein, Jensen-Shannon and Kolmogorov-Smirnov distances are metrics; for others it is a rule of thumb). None without.
     """
     if isinstance(found := evidence.get("lower"), int | float):
         return float(found)

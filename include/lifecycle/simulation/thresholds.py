@@ -10,16 +10,22 @@ from typing import Any, Final
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.monitoring.calibration import CALIBRATION
-from include.lifecycle.monitoring.kinds import DECAY, ESTIMATED_DECAY
+from include.lifecycle.monitoring.kinds import ATTRIBUTION_DRIFT, DECAY, SKEW
+from include.lifecycle.monitoring.performance import rung_of
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
 
 MOVABLE: Final = (
     "monitoring.drift.minimum_effect",
     "monitoring.drift.act_effect",
+    "monitoring.skew.minimum_effect",
+    "monitoring.attribution.minimum_ndcg",
+    "monitoring.multivariate.maximum_auc",
+    "monitoring.performance.notice",
     "monitoring.performance.warn",
     "monitoring.performance.act",
     "monitoring.performance.concept",
+    "monitoring.performance.rollback",
     "monitoring.performance.calibration_gap",
     "monitoring.minimum_rows",
     "monitoring.minimum_labels",
@@ -63,10 +69,8 @@ def refuse_unreplayable(changes: dict[str, tuple[Any, Any]]) -> None:
 
 
 def rejudge(verdict: Verdict, spec: ModelSpec) -> Verdict:
-    """The stored verdict by the bars of `spec`; what was inconclusive stays so, and what has no bar there stays as it was."""
-    if verdict.outcome is Outcome.INCONCLUSIVE:
-        return verdict
-    if (why := _too_few(verdict, spec)) is not None:
+    """The stored verdict by the bars of `spec`; what was not measured stays inconclusive, what has no bar there as it was."""
+    if verdict.outcome is not Outcome.INCONCLUSIVE and (why := _too_few(verdict, spec)) is not None:
         return verdict.model_copy(update={"outcome": Outcome.INCONCLUSIVE, "reason": why})
     judge = next((judge for holds, judge in _JUDGES if holds(verdict)), None)
     return verdict if judge is None else judge(verdict, spec)
@@ -93,31 +97,45 @@ def _too_few(verdict: Verdict, spec: ModelSpec) -> str | None:
 
 
 def _distance(verdict: Verdict, spec: ModelSpec) -> Verdict:
-    """A distance against the larger of effect and null, as monitoring/drift.py judges it."""
-    told, bars = verdict.evidence, spec.monitoring.drift
-    threshold = max(bars.minimum_effect, told["null_threshold"])
+    """A distance against the larger of effect and null, as monitoring/drift.py and its likes judge it."""
+    told, bars, kind = verdict.evidence, spec.monitoring.drift, verdict.check.partition(":")[0]
+    own = {SKEW: spec.monitoring.skew.minimum_effect, ATTRIBUTION_DRIFT: 1 - spec.monitoring.attribution.minimum_ndcg}
+    least = own.get(kind, bars.minimum_effect)
+    threshold = max(least, told["null_threshold"])
     fails = told["effect"] > threshold
-    fresh = {"minimum_effect": bars.minimum_effect, "threshold": threshold, "above_act_effect": told["effect"] > bars.act_effect}
-    return _judged(verdict, fails, f"{told['effect']:.3f} {'above' if fails else 'within'} {threshold:.3f}", fresh)
+    fresh = {"minimum_effect": least, "threshold": threshold}
+    fresh |= {"above_act_effect": told["effect"] > bars.act_effect} if "above_act_effect" in told else {}
+    outcome = Outcome.FAIL if fails else Outcome.PASS
+    return _judged(verdict, outcome, f"{told['effect']:.3f} {'above' if fails else 'within'} {threshold:.3f}", fresh)
+
+
+def _multivariate(verdict: Verdict, spec: ModelSpec) -> Verdict:
+    """An AUC against the larger of limit and null, its interval against the limit, as monitoring/inputs/multivariate.py does."""
+    told, limit = verdict.evidence, spec.monitoring.multivariate.maximum_auc
+    threshold = max(limit, told["null_threshold"])
+    outcome = Outcome.PASS if told["auc"] <= threshold else Outcome.INCONCLUSIVE if told["lower"] <= limit else Outcome.FAIL
+    return _judged(verdict, outcome, f"AUC {told['auc']:.3f}; threshold {threshold:.3f}", {"threshold": threshold})
 
 
 def _ladder(verdict: Verdict, spec: ModelSpec) -> Verdict:
     """The lower bound of skill lost on the ladder, as monitoring/performance.py judges it."""
     bars, lower = spec.monitoring.performance, verdict.evidence["lower"]
-    steps = (("concept", bars.concept), ("act", bars.act), ("warn", bars.warn))
-    severity = next((name for name, bar in steps if lower > bar), None)
-    reason = f"at least {lower:.1%} lost; bars {bars.warn:g}, {bars.act:g}, {bars.concept:g}"
-    return _judged(verdict, severity is not None, reason, {"threshold": bars.warn, "severity": severity or "none"})
+    rung, severity = rung_of(lower, bars)
+    reason = f"at least {lower:.1%} lost: {f'above {rung}' if rung else 'below the ladder'}"
+    told = {"threshold": bars.notice, "severity": severity or "none", "rung": rung or "none"}
+    within = Outcome.INCONCLUSIVE if verdict.evidence.get("estimated") else Outcome.PASS  # an estimate passes nothing
+    return _judged(verdict, Outcome.FAIL if severity else within, reason, told)
 
 
 def _calibration(verdict: Verdict, spec: ModelSpec) -> Verdict:
-    limit, lower = spec.monitoring.performance.calibration_gap, verdict.evidence["lower"]
-    fails = lower > limit
-    return _judged(verdict, fails, f"gap at least {lower:.3f}, {'above' if fails else 'within'} {limit:g}", {"threshold": limit})
+    """The gap's bound against the limit, and the gap against what hold-out windows show, as monitoring/calibration.py does."""
+    limit, told = spec.monitoring.performance.calibration_gap, verdict.evidence
+    fails = told["lower"] > limit and told["effect"] > told.get("usual", 0.0)
+    reason = f"gap {told['effect']:.3f}, at least {told['lower']:.3f}; limit {limit:g}, usual {told.get('usual', 0.0):.3f}"
+    return _judged(verdict, Outcome.FAIL if fails else Outcome.PASS, reason, {"threshold": limit})
 
 
-def _judged(verdict: Verdict, fails: bool, reason: str, evidence: dict[str, Any]) -> Verdict:
-    outcome = Outcome.FAIL if fails else Outcome.PASS
+def _judged(verdict: Verdict, outcome: Outcome, reason: str, evidence: dict[str, Any]) -> Verdict:
     if outcome is verdict.outcome:
         reason = verdict.reason
     return verdict.model_copy(update={"outcome": outcome, "reason": reason, "evidence": verdict.evidence | evidence})
@@ -129,9 +147,10 @@ def _has(verdict: Verdict, *names: str) -> bool:
 
 _Judge = tuple[Callable[[Verdict], bool], Callable[[Verdict, ModelSpec], Verdict]]
 _JUDGES: Final[tuple[_Judge, ...]] = (
+    (lambda verdict: _has(verdict, "auc", "lower", "null_threshold"), _multivariate),
     (lambda verdict: _has(verdict, "effect", "minimum_effect", "null_threshold"), _distance),
     (lambda verdict: verdict.check == CALIBRATION and _has(verdict, "lower"), _calibration),
-    (lambda verdict: verdict.check.partition(":")[0] in (DECAY, ESTIMATED_DECAY) and _has(verdict, "lower"), _ladder),
+    (lambda verdict: "rung" in verdict.evidence and _has(verdict, "lower"), _ladder),
 )
 
 

@@ -91,6 +91,40 @@ def test_what_was_inconclusive_or_has_no_bar_stays():
     assert rejudge(fault, spec) is fault
 
 
+@pytest.mark.parametrize(
+    ("check", "evidence", "bars", "outcome"),
+    [
+        ("skew:x", {"effect": 0.3, "minimum_effect": 0.1, "null_threshold": 0.2}, {"skew": {"minimum_effect": 0.4}}, "pass"),
+        ("skew:x", {"effect": 0.3, "minimum_effect": 0.1, "null_threshold": 0.2}, {"drift": {"minimum_effect": 0.3}}, "fail"),
+        ("attribution_drift", {"effect": 0.12, "null_threshold": 0.05, "minimum_effect": 0.1}, {}, "fail"),
+        (
+            "attribution_drift",
+            {"effect": 0.12, "null_threshold": 0.05, "minimum_effect": 0.1},
+            {"attribution": {"minimum_ndcg": 0.8}},
+            "pass",
+        ),
+        ("multivariate_drift", {"auc": 0.7, "lower": 0.66, "null_threshold": 0.6, "effect": 0.2}, {}, "fail"),
+        (
+            "multivariate_drift",
+            {"auc": 0.7, "lower": 0.66, "null_threshold": 0.6, "effect": 0.2},
+            {"multivariate": {"maximum_auc": 0.68}},
+            "inconclusive",
+        ),
+        ("estimated_decay:roc_auc", {"lower": 0.06, "effect": 0.1, "rung": "act", "estimated": True}, {}, "fail"),
+        (
+            "estimated_decay:roc_auc",
+            {"lower": 0.06, "effect": 0.1, "rung": "act", "estimated": True},
+            {"performance": {"notice": 0.09, "warn": 0.1, "act": 0.12, "concept": 0.15}},
+            "inconclusive",
+        ),
+        ("decay:floor_accuracy", {"lower": 0.2, "effect": 0.3, "threshold": 0.8}, {}, "fail"),
+    ],
+)
+def test_the_bars_of_other_kinds(check, evidence, bars, outcome):
+    stored = Verdict(check=check, outcome=Outcome.FAIL, reason="r", evidence=evidence | {"rows": 1000})
+    assert rejudge(stored, make_spec(monitoring=bars)).outcome == outcome
+
+
 def test_changes_are_named_key_by_key():
     before, after = make_spec(), make_spec(monitoring={"drift": {"minimum_effect": 0.2}}, retraining={"cooldown": "48h"})
     changes = changed_keys(before, after)
