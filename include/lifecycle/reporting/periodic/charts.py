@@ -1,4 +1,4 @@
-"""The periodic reports' charts: lines over event time, and a map of columns by windows. SVG text, the same numbers the same bytes."""
+"""The periodic reports' charts as SVG text: lines over event time, and a map of columns by windows. Same numbers, same bytes."""
 
 from __future__ import annotations
 

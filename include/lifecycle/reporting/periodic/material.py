@@ -27,21 +27,20 @@ from include.lifecycle.tables import (
 Row = Mapping[str, Any]
 MOST_ENTRIES = 20_000
 """Ledger entries of one period that are read, the newest."""
-# A quarter of hourly windows holds a hundred megabytes of evidence; what the report shows of it is a fifth.
-_WINDOWS = text("""
+# A quarter of hourly windows holds a hundred megabytes of evidence; what the reports show of it is a fifth.
+_VERDICTS = """
+(SELECT coalesce(jsonb_agg(jsonb_build_object(
+    'check', v->'check', 'outcome', v->'outcome', 'reason', CASE WHEN v->>'outcome' <> 'pass' THEN v->'reason' END,
+    'evidence', jsonb_strip_nulls(jsonb_build_object(
+        'effect', v#>'{evidence,effect}', 'threshold', v#>'{evidence,threshold}', 'lower', v#>'{evidence,lower}',
+        'value', v#>'{evidence,value}', 'skill', v#>'{evidence,skill}',
+        'reference_value', v#>'{evidence,reference_value}', 'reference_skill', v#>'{evidence,reference_skill}')))), '[]')
+ FROM jsonb_array_elements(verdicts) v)"""
+_WINDOWS = """
 SELECT DISTINCT ON (window_start, window_end, version)
-    version, window_start, window_end, revision, rows, mature_rows, health, health_parts, measurements, report,
-    (SELECT coalesce(jsonb_agg(jsonb_build_object(
-        'check', v->'check', 'outcome', v->'outcome',
-        'reason', CASE WHEN v->>'outcome' <> 'pass' THEN v->'reason' END,
-        'evidence', jsonb_strip_nulls(jsonb_build_object(
-            'effect', v#>'{evidence,effect}', 'threshold', v#>'{evidence,threshold}', 'lower', v#>'{evidence,lower}',
-            'value', v#>'{evidence,value}', 'skill', v#>'{evidence,skill}', 'gap', v#>'{evidence,gap}',
-            'reference_value', v#>'{evidence,reference_value}', 'reference_skill', v#>'{evidence,reference_skill}',
-            'severity', v#>'{evidence,severity}', 'measure', v#>'{evidence,measure}', 'upper', v#>'{evidence,upper}')))), '[]')
-     FROM jsonb_array_elements(verdicts) v) AS verdicts
+    version, window_start, window_end, rows, mature_rows, health, health_parts, measurements, {verdicts} AS verdicts
 FROM windows WHERE model = :model AND window_start >= :since AND window_start < :until
-ORDER BY window_start, window_end, version, revision DESC""")
+ORDER BY window_start, window_end, version, revision DESC"""
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,11 @@ class Material:
         return min(self.period.end, self.now)
 
 
-def read_material(connection: Connection, spec: ModelSpec, period: Period, now: datetime) -> Material:
-    """Read everything about `spec` in `period`."""
-    since, until = period.trend_start, period.end
-    bound = {"model": spec.name, "since": since, "until": until}
-    windows = list(connection.execute(_WINDOWS, bound).mappings())
+def read_material(connection: Connection, spec: ModelSpec, period: Period, now: datetime, *, whole: bool = True) -> Material:
+    """Read everything about `spec` in `period`; not `whole`: what figures need, without verdicts and what was before."""
+    since, until = period.trend_start if whole else period.start, period.end
+    query = text(_WINDOWS.replace("{verdicts}", _VERDICTS if whole else "'[]'::jsonb"))
+    windows = list(connection.execute(query, {"model": spec.name, "since": since, "until": until}).mappings())
     name, asked, seen = spec.name, training_requests.c.requested_at, signals.c
     champion = select(desired_traffic.c.champion).where(desired_traffic.c.model == name)
     frozen = select(freezes.c.reason).where(freezes.c.model.in_((name, "*"))).limit(1)

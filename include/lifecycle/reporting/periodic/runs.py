@@ -48,7 +48,7 @@ def training_runs(connection: Connection, model: str, since: datetime, until: da
     last = {row["run_id"]: row for row in connection.execute(query.order_by(ledger.c.id)).mappings()}
     orders = _orders(connection, model, list(last))
     began = select(ledger.c.run_id, func.min(ledger.c.wall_at)).where(ledger.c.model == model, ledger.c.run_id.in_(list(last)))
-    first: dict[str, datetime] = {run_id: wall for run_id, wall in connection.execute(began.group_by(ledger.c.run_id)).all()}
+    first: dict[str, datetime] = {row[0]: row[1] for row in connection.execute(began.group_by(ledger.c.run_id))}
     tried = select(rollouts.c.version, rollouts.c.state).where(rollouts.c.model == model).order_by(rollouts.c.id)
     states = {row.version: row.state for row in connection.execute(tried)}
     return [_run(row, orders.get(run_id), first.get(run_id), states) for run_id, row in last.items()]

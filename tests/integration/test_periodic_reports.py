@@ -1,0 +1,144 @@
+"""Daily to quarterly reports on a real database: what they say of five measured weeks, of nothing, of a fleet; where they lie."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import make_url
+
+from include.lifecycle.clock import FixedClock
+from include.lifecycle.database import transaction
+from include.lifecycle.reporting.periodic.figures import figures_of
+from include.lifecycle.reporting.periodic.fleet import FLEET
+from include.lifecycle.reporting.periodic.material import read_material
+from include.lifecycle.reporting.periodic.period import KINDS, containing, last_finished
+from include.lifecycle.reporting.periodic.writing import fleet_page, model_page, write_fleet_report, write_model_report
+from include.lifecycle.tables import alerts
+from tests.integration.report_lab import DAY, live_through, outage, roll_out, train
+from tests.unit.lifecycle.monitoring.examples import MODEL, make_profile, make_spec
+
+FIRST = datetime(2013, 7, 1, tzinfo=UTC)  # a Monday
+END = FIRST + 35 * DAY
+SPEC = make_spec()
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return make_profile()
+
+
+@pytest.fixture
+def at(make_runtime, tmp_path):
+    return lambda now: make_runtime(FixedClock(now), MODELOPS_HOME=str(tmp_path))
+
+
+@pytest.fixture
+def lived(at, postgres, profile):
+    """Five weeks, the last four days bad; trainings, a rollout, an outage and alerts in the last week."""
+    rt = at(END + timedelta(hours=7))
+    url = make_url(postgres.url(rt.engine.url.database, with_password=True))
+    live_through(at, SPEC, profile, url, FIRST, days=35, bad=4, per_day=220)
+    train(at(FIRST + 20 * DAY), "run-1", "schedule", "the schedule asked", 2)
+    train(at(FIRST + 30 * DAY), "run-2", "signal", "decay <script>", None)
+    train(at(FIRST + 33 * DAY), "run-3", "signal", "decay", 3)
+    roll_out(at(FIRST + 34 * DAY), 3, "promoted", "canary passed")
+    outage(at(FIRST + 32 * DAY), 30)
+    return rt
+
+
+def figures(rt, period):
+    with transaction(rt.engine) as connection:
+        return figures_of(read_material(connection, SPEC, period, rt.clock.now()))
+
+
+def test_a_weeks_figures(lived):
+    week = last_finished("weekly", lived.clock.now())
+    assert week.name == "2013-W31"
+    found = figures(lived, week)
+    assert (found.windows, found.predictions // 10) == (7, 7 * 22)
+    assert found.label_coverage == 1.0
+    assert found.health_lowest < 0.8 < figures(lived, week.before).health_lowest
+    assert (found.trainings, found.trainings_failed, found.trainings_promoted, found.trainings_planned) == (2, 1, 1, 1)
+    assert found.pipeline_success == 0.5
+    assert (found.rollouts_ended, found.rollouts_promoted, found.rollouts_back) == (1, 1, 0)
+    assert found.availability == pytest.approx(1 - 30 / (7 * 24 * 60))
+    assert found.signals_opened >= 2
+    assert found.serving_hours == 7 * 24
+    assert found.cost == pytest.approx(found.training_hours * 0.10 + 168 * 0.03)
+
+
+def test_the_same_figures_with_and_without_evidence(lived):
+    week = last_finished("weekly", lived.clock.now())
+    with transaction(lived.engine) as connection:
+        brief = read_material(connection, SPEC, week, lived.clock.now(), whole=False)
+    assert figures_of(brief) == figures(lived, week)
+    assert {str(row["verdicts"]) for row in brief.windows} == {"[]"}
+
+
+def test_the_weekly_page_says_what_happened_and_why(lived):
+    page, _ = model_page(SPEC, lived, last_finished("weekly", lived.clock.now()))
+    assert "<h1>Weekly performance of rain, 2013-W31</h1>" in page
+    for part in ("Performance", "Versions", "Health", "Drift", "Checks", "Decisions", "Trainings", "Rollouts", "Alerts", "Cost"):
+        assert f"<h2>{part}</h2>" in page
+    assert page.count("<svg") >= 7
+    assert "calibration_gap" in page
+    assert "opened signal covariate:warmth" in page
+    assert "decay &lt;script&gt;" in page
+    assert "<script" not in page
+    assert "without a healthy server from 2013-08-02 00:00, for 30 min" in page
+    assert "No business metric is configured" in page
+
+
+def test_the_days_beside_it(lived):
+    good, _ = model_page(SPEC, lived, containing("daily", FIRST + 28 * DAY))
+    bad, found = model_page(SPEC, lived, containing("daily", FIRST + 34 * DAY))
+    assert (found.windows, found.predictions // 10) == (1, 22)
+    assert "What failed, each cause by its newest window" in bad
+    assert "What failed, each cause by its newest window" not in good
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_a_model_that_did_nothing(kind, rt):
+    period = last_finished(kind, rt.clock.now())
+    page, found = model_page(SPEC, rt, period)
+    assert (found.windows, found.health_newest, found.availability, found.cost) == (0, None, None, 0.0)
+    assert "No drift was measured in the period." in page
+    assert "inf" not in page.split("<h2>Goals</h2>")[1].split("<h2>")[0]
+
+
+def test_reports_are_stored_and_the_oldest_go(rt):
+    few = make_spec(reports={"keep": 2})
+    now = rt.clock.now()
+    found = [write_model_report(few, rt, containing("daily", now - days * DAY)) for days in (4, 3, 2)]
+    assert [one.removed for one in found] == [0, 0, 1]
+    names = sorted(path.name for path in rt.storage.reports(MODEL).iterdir())
+    assert names == ["report-daily-2013-07-29.html", "report-daily-2013-07-30.html"]
+    assert found[-1].path.read_text().startswith("<!doctype html>")
+
+
+def test_the_fleet_ranks_by_urgency(lived):
+    calm = make_spec(name="calm")
+    week = last_finished("weekly", lived.clock.now())
+    page, found = fleet_page([calm, SPEC], lived, week)
+    assert {one.model: one.windows for one in found} == {"calm": 0, "rain": 7}
+    table = page.split("<h2>Models</h2>")[1]
+    assert table.index("rain") < table.index("calm")
+    assert write_fleet_report([calm, SPEC], lived, week).path == lived.storage.reports(FLEET) / "report-weekly-2013-W31.html"
+
+
+def test_responses_are_held_against_the_models_times(rt):
+    day = containing("daily", rt.clock.now() - DAY)
+    plain = {"model": MODEL, "kind": "decay", "title": "t", "reason": "r", "severity": "P1"}
+    rows = [("a", 30, "resolved"), ("b", 90, "acknowledged"), ("c", None, "open")]  # minutes; an hour is allowed
+    with transaction(rt.engine) as connection:
+        for key, minutes, state in rows:
+            answered = None if minutes is None else day.start + timedelta(minutes=minutes)
+            ends = {"resolved_at": answered} if state == "resolved" else {"acknowledged_at": answered}
+            times = {"first_seen": day.start, "last_seen": day.start}
+            connection.execute(alerts.insert().values(plain | times | ends | {"key": key, "state": state}))
+    found = figures(rt, day)
+    assert found.alerts == {"P1": 3}
+    assert found.alerts_standing == 2
+    assert found.responses_in_time == pytest.approx(1 / 3)
+    assert found.response_minutes == 90
