@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from modelops.links import DataReportLink, EvaluationReportLink, ReportLink, RolloutReportLink
+from modelops.links import DataReportLink, EvaluationReportLink, PeriodicReportLink, ReportLink, RolloutReportLink
 
 _IS_API_SERVER = any("api-server" in argument or "api_server" in argument for argument in sys.argv) or (
     "airflow.api_fastapi.main" in sys.modules
@@ -37,6 +37,7 @@ class ModelOpsPlugin(AirflowPlugin):
     fastapi_apps = _apps()
     operator_extra_links = [  # noqa: RUF012 - Airflow declares these as instance variables
         ReportLink(),
+        PeriodicReportLink(),
         DataReportLink(),
         EvaluationReportLink(),
         RolloutReportLink(),

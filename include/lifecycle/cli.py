@@ -33,6 +33,7 @@ from include.lifecycle.commands import (
     release,
     replay,
     replay_thresholds,
+    report,
     restore,
     retention,
     retraining,
@@ -78,6 +79,7 @@ COMMANDS = (
     plan,
     deployments,
     simulate,
+    report,
     replay_thresholds,
     api_key,
 )

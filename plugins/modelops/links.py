@@ -26,6 +26,18 @@ class ReportLink(BaseOperatorLink):
         return f"/modelops/v1/models/{result['model']}/reports/{reports[0].rpartition('/')[2]}" if reports else ""
 
 
+class PeriodicReportLink(BaseOperatorLink):
+    """The daily, weekly, monthly or quarterly report that a task wrote."""
+
+    name = "Report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Route of the page, or an empty string when the task wrote none."""
+        result = XCom.get_value(ti_key=ti_key, key="return_value") or {}
+        path = result.get("path")
+        return f"/modelops/v1/models/{result['model']}/reports/{path.rpartition('/')[2]}" if path else ""
+
+
 class DataReportLink(BaseOperatorLink):
     """The page with every data check of a training run."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import make_url
 
+from include.lifecycle.cli import main
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.database import transaction
 from include.lifecycle.reporting.periodic.figures import figures_of
@@ -142,3 +144,23 @@ def test_responses_are_held_against_the_models_times(rt):
     assert found.alerts_standing == 2
     assert found.responses_in_time == pytest.approx(1 / 3)
     assert found.response_minutes == 90
+
+
+def test_the_command_stores_prints_and_refuses(rt, tmp_path, capsys):
+    def cli(*arguments):
+        return main(["report", *arguments], settings=rt.settings)
+
+    assert cli("flight_delay", "--at", "2013-07-31", "--kind", "daily") == 0
+    stored = rt.storage.reports("flight_delay") / "report-daily-2013-07-31.html"
+    assert capsys.readouterr().out == f"wrote {stored}\n"
+    assert "Daily health of flight_delay, 2013-07-31" in stored.read_text()
+    assert cli("--fleet", "--kind", "quarterly", "--at", "2013-07-31", "--json") == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["model"], one["period"]) for one in told] == [("flight_delay", "2013-Q3"), ("health_visits", "2013-Q3")]
+    assert not rt.storage.reports(FLEET).exists()
+    assert cli("--fleet", "--at", "2013-07-31", "--output", str(tmp_path / "fleet.html")) == 0
+    assert "Weekly performance of all models, 2013-W31" in (tmp_path / "fleet.html").read_text()
+    assert cli("flight_delay", "--at", "9999-01-01") == 2
+    assert cli("flight_delay", "--at", "yesterday") == 2
+    assert cli("flight_delai") == 2
+    assert "did you mean" in capsys.readouterr().err

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
+from include.lifecycle.errors import SettingsError
+
 Kind = Literal["daily", "weekly", "monthly", "quarterly"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _MONTHS = {"monthly": 1, "quarterly": 3}
@@ -67,6 +69,23 @@ def containing(kind: Kind, at: datetime) -> Period:
     start = day.replace(month=(day.month - 1) // months * months + 1, day=1)
     after = start.month - 1 + months
     return Period(kind, start, start.replace(year=start.year + after // 12, month=after % 12 + 1))
+
+
+def chosen_period(kind: Kind, at: str, now: datetime) -> Period:
+    """The newest finished period, or the one that holds `at` (ISO 8601, UTC unless it says otherwise).
+
+    Raises SettingsError when `at` is no time, or its period has not begun.
+    """
+    if not at.strip():
+        return last_finished(kind, now)
+    try:
+        wanted = datetime.fromisoformat(at.strip())
+    except ValueError:
+        raise SettingsError(f"{at!r} is no time; allowed: ISO 8601, such as 2013-08-01 or 2013-08-01T12:30+00:00") from None
+    period = containing(kind, wanted if wanted.tzinfo else wanted.replace(tzinfo=UTC))
+    if period.start > now:
+        raise SettingsError(f"{at}: {period.name} has not begun; it is {now:%Y-%m-%d %H:%M} UTC")
+    return period
 
 
 def last_finished(kind: Kind, now: datetime) -> Period:
