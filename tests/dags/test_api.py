@@ -50,6 +50,7 @@ def test_every_route_asks_for_a_login(app):
 
 
 PATHS = ["/models/flight_delay/reports/window.html", "/deployments", "/models/flight_delay/deployments", "/experiments"]
+PATHS += [f"/models/flight_delay/{name}" for name in ("windows", "signals", "health", "decisions", "trainings", "retraining")]
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/models/flight_delay/deployments/1", "/models/flight_delay/experiment"])

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
+from include.lifecycle.alerting.events import end_event, tell_event
+from include.lifecycle.alerting.kinds import QUESTION
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.decisions.vocabulary import Decision, SignalView
 from include.lifecycle.errors import GateFailedError
@@ -70,6 +72,8 @@ def ask(
     values |= {"training_request_id": request_id, "asked_at": rt.clock.now()}
     number = int(connection.execute(insert(questions).values(values).returning(_ROWS.id)).scalar_one())
     _note(rt, connection, model, f"ask a person ({decision.act})", decision.reason, actor, {"question": number, "causes": about})
+    words = f"{'May the requested training start' if decision.act == 'approve' else 'Shall it be trained'}? {decision.reason}"
+    tell_event(connection, rt, QUESTION, model, key=str(number), reason=words, actor=actor, question=number)
     return number
 
 
@@ -212,6 +216,7 @@ def _close(
     if request is not None:
         values["training_request_id"] = request
     connection.execute(update(questions).where(_ROWS.id == row["id"]).values(values))
+    end_event(connection, rt, QUESTION, row["model"], key=str(row["id"]), reason=f"it is {state}", actor=by or "decide")
 
 
 def _answer(row: RowMapping, state: str, reason: str, request_id: int | None) -> Answer:
