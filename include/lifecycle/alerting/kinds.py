@@ -42,6 +42,7 @@ ALERT_KINDS: Final = {
     for kind in (
         AlertKind(signal_kinds.DATA_FAULT, "Faulty data", "alert-data-fault"),
         AlertKind(signal_kinds.SECURITY, "Suspicious requests", "alert-security"),
+        AlertKind(signal_kinds.ACCESS, "Requests were refused", "alert-security"),
         AlertKind(signal_kinds.COVARIATE, "Inputs have drifted", "alert-drift"),
         AlertKind(signal_kinds.PREDICTION_DRIFT, "Predictions have drifted", "alert-drift"),
         AlertKind(signal_kinds.DECAY, "Performance is lost", "alert-decay"),

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 DATA_FAULT = "data_fault"
 SECURITY = "security"
+ACCESS = "access"
 COVARIATE = "covariate"
 PREDICTION_DRIFT = "prediction_drift"
 DECAY = "decay"
@@ -48,6 +49,7 @@ KINDS: Final = {
     for kind in (
         Kind(DATA_FAULT, "freeze", of_a_version=False, of_a_column=True),
         Kind(SECURITY, "freeze", of_a_version=False),
+        Kind(ACCESS, "warn", of_a_version=False),  # who was refused never reached the model: strangers must not stop its training
         Kind(COVARIATE, "support", of_a_version=True, of_a_column=True),
         Kind(PREDICTION_DRIFT, "support", of_a_version=True),
         Kind(DECAY, "retrain", of_a_version=True),

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.monitoring.log_folder import remote_of
-from include.lifecycle.monitoring.windows import Window
+from include.lifecycle.monitoring.security.access import AccessReader
+from include.lifecycle.monitoring.windows import Window, microseconds
 from include.serving.log_schema import feature_column, predictions_relation, quoted
 from include.settings import Settings, settings
 
@@ -36,7 +37,8 @@ class Predictions:
     `values` = predictions, `latencies` in ms, and each feature as logged (numbers with NaN, or text with None); all (n,).
     Multiclass: `values` are class numbers, `probabilities` (n, classes) with NaN where the log has none.
     `counts`: the whole window, counted; where it is there, drift is measured on it. `of_rows`: how many rows the window has when
-    these are a random sample of it."""
+    these are a random sample of it. `clients`: whose API key each request carried (None where none); `logged`: wall time of each
+    answer, in microseconds; `access`: requests and refusals beside the log."""
 
     version: int
     window: Window
@@ -48,6 +50,9 @@ class Predictions:
     probabilities: Floats | None = None
     counts: WindowCounts | None = None
     of_rows: int | None = None
+    clients: Objects | None = None
+    logged: Times | None = None
+    access: AccessReader | None = None
 
     @property
     def scores(self) -> Floats:
@@ -71,6 +76,7 @@ class PredictionLog:
 
     connection: duckdb.DuckDBPyConnection
     spec: ModelSpec
+    access: AccessReader | None = None
 
     def identities(self) -> tuple[NDArray[np.int64], Times, Objects]:
         """Version, event time (microseconds) and key of each row in the range."""
@@ -81,8 +87,8 @@ class PredictionLog:
         """All rows that `version` answered in `window`, in order of event time."""
         named = [f"{quoted(feature_column(name))} AS {quoted('f_' + name)}" for name in self.spec.features.all]
         classes = self.spec.objective.classes
-        plain = ["epoch_us(event_time) AS at", "key", "prediction", "latency_ms", *(["probabilities"] if classes else [])]
-        columns = ", ".join([*plain, *named])
+        plain = ["epoch_us(event_time) AS at", "epoch_us(logged_at) AS logged", "client", "key", "prediction", "latency_ms"]
+        columns = ", ".join([*plain, *(["probabilities"] if classes else []), *named])
         query = (
             f"SELECT {columns} FROM log WHERE model_version = ? AND epoch_us(event_time) >= ? AND epoch_us(event_time) < ? "  # noqa: S608 - quoted
             "ORDER BY event_time, request_id, row"
@@ -99,7 +105,20 @@ class PredictionLog:
             latencies=_floats(found["latency_ms"]),
             features=numeric | texts,
             probabilities=_lists(found["probabilities"], len(classes)) if classes else None,
+            clients=_texts(found["client"]),
+            access=self.access,
+            logged=np.ma.filled(found["logged"], 0).astype(np.int64),
         )
+
+    def logged_between(self, version: int, window: Window) -> tuple[float, float]:
+        """Wall time (epoch seconds) of the first and the last row that `version` logged in `window`; zeros without a row."""
+        found = self._fetch(
+            "SELECT epoch(min(logged_at)) AS first, epoch(max(logged_at)) AS last FROM log "
+            "WHERE model_version = ? AND epoch_us(event_time) >= ? AND epoch_us(event_time) < ?",
+            [version, microseconds(window.start), microseconds(window.end)],
+        )
+        first, last = (float(np.nan_to_num(_floats(found[name])[0])) for name in ("first", "last"))
+        return first, last
 
     def _fetch(self, query: str, parameters: list[Any]) -> dict[str, Any]:
         found: dict[str, Any] = self.connection.execute(query, parameters).fetchnumpy()
@@ -108,11 +127,18 @@ class PredictionLog:
 
 @contextmanager
 def open_log(
-    spec: ModelSpec, folder: Path, since: datetime, until: datetime, *, configured: Settings | None = None
+    spec: ModelSpec,
+    folder: Path,
+    since: datetime,
+    until: datetime,
+    *,
+    configured: Settings | None = None,
+    share: float = 1.0,
 ) -> Iterator[PredictionLog]:
     """Read what served clients in the model's log for `since` <= event time < `until`; a folder without a log is an empty one.
 
-    `configured` names the S3 account of files that were shipped (default: the process's settings).
+    `configured` names the S3 account of files that were shipped (default: the process's settings). `share`: part of the requests,
+    chosen by the hash of their ids, that is read.
 
     Raises:
         SourceUnavailableError: the files kept vanishing while they were read, or S3 did not answer.
@@ -131,15 +157,12 @@ def open_log(
                 until=until,
                 remote=remote_of(configured or settings()),
             )
+            if share < 1:
+                relation = relation.filter(f"hash(request_id) < {round(share * 2**64)}")
             relation.create("log")
         except (duckdb.Error, OSError) as problem:
             raise SourceUnavailableError(f"prediction log {folder} of {spec.name}: {problem}") from problem
-        yield PredictionLog(connection, spec)
-
-
-def microseconds(at: datetime) -> int:
-    """A timezone-aware time as whole microseconds since 1970."""
-    return round(at.timestamp() * 1_000_000)
+        yield PredictionLog(connection, spec, AccessReader(folder))
 
 
 def _floats(values: Any) -> Floats:

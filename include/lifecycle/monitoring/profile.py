@@ -201,9 +201,11 @@ def build_profile(
     `holdout_predictions`: (n,) or (n, classes), n = len(holdout). Raise DataInvalidError for an empty table or another length.
     """
     from include.lifecycle.monitoring.referencing import profile_from
+    from include.lifecycle.monitoring.safety_parts import with_patterns
 
     if len(train) == 0 or len(holdout) == 0:
         raise DataInvalidError(f"profile of {spec.name}: {len(train)} training and {len(holdout)} hold-out rows; both are needed")
     if len(holdout_predictions) != len(holdout):
         raise DataInvalidError(f"profile of {spec.name}: {len(holdout_predictions)} predictions for {len(holdout)} hold-out rows")
-    return profile_from(spec, train, holdout, np.asarray(holdout_predictions, dtype=np.float64), seed=seed)
+    predictions = np.asarray(holdout_predictions, dtype=np.float64)
+    return with_patterns(spec, profile_from(spec, train, holdout, predictions, seed=seed), holdout, predictions)

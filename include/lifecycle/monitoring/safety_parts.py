@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.feeds.reference import feed_reference
 from include.lifecycle.monitoring.outcomes.groups import group_references
+from include.lifecycle.monitoring.security.reference import pattern_reference
 from include.lifecycle.statistics.null import DrawnWindows
 
 if TYPE_CHECKING:
     import pandas
 
+    from include.lifecycle.monitoring.profile import Profile
     from include.lifecycle.spec import ModelSpec
 
 
@@ -34,3 +36,8 @@ def safety_parts(
         "feed": feed_reference(spec, train, some, drawn, level, seed=seed),
         "groups": group_references(spec, holdout, predictions),
     }
+
+
+def with_patterns(spec: ModelSpec, profile: Profile, holdout: pandas.DataFrame, predictions: NDArray[np.float64]) -> Profile:
+    """The profile with what honest queries look like, which is measured against the rest of it."""
+    return profile.model_copy(update={"patterns": pattern_reference(spec, profile, holdout, predictions)})

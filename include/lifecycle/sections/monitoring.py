@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from include.lifecycle.sections.base import NotNegative, Positive, Section, Share
-from include.lifecycle.sections.inputs import AttributionSection, MultivariateSection, NoveltySection, SkewSection
+from include.lifecycle.sections.inputs import AttributionSection, CreepSection, MultivariateSection, NoveltySection, SeasonalSection, SkewSection
 from include.lifecycle.sections.outcomes import (
     BusinessMetricSection,
     EstimateSection,
@@ -15,7 +16,7 @@ from include.lifecycle.sections.outcomes import (
     ResourcesSection,
     TrafficSection,
 )
-from include.lifecycle.sections.safety import BiasSection, FaultsSection
+from include.lifecycle.sections.safety import BiasSection, FaultsSection, SecuritySection
 from include.lifecycle.units import PositiveDuration
 
 NumericMethod = Literal["wasserstein", "jensen_shannon", "kl_divergence", "psi", "ks"]
@@ -59,11 +60,31 @@ class PerformanceSection(Section):
     estimate: EstimateSection = Field(description="performance as estimated until labels come")
 
 
+EVERY = {"hourly": timedelta(hours=1), "daily": timedelta(days=1), "weekly": timedelta(weeks=1)}
+"""Time between two looks, by `monitoring.schedule`."""
+
+
 class MonitoringSection(Section):
     """What is watched, how often, and over which windows of event time."""
 
     schedule: Literal["hourly", "daily", "weekly"] = Field(description="how often the model is looked at")
-    window: PositiveDuration = Field(description="event time per window")
+    window: PositiveDuration = Field(
+        description="event time per window; by count or labels what one takes as a rule: nulls, false alarms, how far to look back"
+    )
+    window_by: Literal["time", "count", "labels"] = Field(
+        description="what ends a window: the clock, a number of predictions, or a number of mature labels"
+    )
+    window_rows: Positive = Field(description="predictions of a version per window, by count")
+    window_labels: Positive = Field(description="mature labels of a version per window, by labels")
+    counting: Literal["exact", "counts", "auto"] = Field(
+        description="drift by the rows themselves, or by counts over some 2,000 cells; auto: counts above exact_rows"
+    )
+    exact_rows: Annotated[int, Field(ge=1000)] = Field(
+        description="rows of a time window from which on auto counts; every check but drift then sees a sample of about so many"
+    )
+    slice_rows: Annotated[int, Field(ge=1000)] = Field(
+        description="rows about that are in memory at once when a window is counted; what one shard's task counts"
+    )
     minimum_rows: Positive = Field(description="rows; fewer predictions are inconclusive")
     minimum_labels: Positive = Field(description="rows; fewer mature labels are inconclusive")
     report: Literal["each", "failed", "off"] = Field(
@@ -79,6 +100,11 @@ class MonitoringSection(Section):
     )
     attribution: AttributionSection = Field(description="when other features move the predictions")
     multivariate: MultivariateSection = Field(description="when inputs have moved together")
+    reference: Literal["training", "seasonal", "auto"] = Field(
+        description="what drift of columns is measured against; auto: the season once there is enough of it, until then training"
+    )
+    seasonal: SeasonalSection = Field(description="what the season is")
+    creep: CreepSection = Field(description="when inputs move slowly")
     drift: DriftSection = Field(description="when inputs have moved")
     performance: PerformanceSection = Field(description="when outcomes have moved")
     labels: LabelFlowSection = Field(description="when labels come as they should")
@@ -87,3 +113,4 @@ class MonitoringSection(Section):
     business: list[BusinessMetricSection] = Field(description="numbers of the business, asked of the model's database per window")
     faults: FaultsSection = Field(description="when the feed is broken")
     bias: BiasSection = Field(description="when groups are treated differently")
+    security: SecuritySection = Field(description="when requests look like an attack")
