@@ -61,8 +61,9 @@ def write(layout: Layout, ports: Ports, runs: Runs) -> tuple[str, ...]:
     """Write the configurations that are asked for; return the programs' names."""
     if runs == "all":
         layout.prometheus.mkdir(parents=True, exist_ok=True)
-        write_whole(layout.prometheus / "prometheus.yml", yaml.safe_dump(prometheus_config(layout, ports), sort_keys=False))
-        write_whole(layout.prometheus / "alertmanager.yml", yaml.safe_dump(alertmanager_config(layout, ports), sort_keys=False))
+        configs = {"prometheus.yml": prometheus_config(layout, ports), "alertmanager.yml": alertmanager_config(layout, ports)}
+        for name, config in configs.items():
+            write_whole(layout.prometheus / name, yaml.safe_dump(config, sort_keys=False, width=1000))
     return wanted(runs)
 
 
