@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,11 +30,26 @@ COLUMNS = ("key", "event_time", "label", "known_at")
 
 
 @dataclass(frozen=True, eq=False)
+class Arrivals:
+    """Label rows with a key as they came, all (n,): `skewed` are known before their event or in the future, `conflicting`
+    contradict another row of the same key, event time and `known_at`, `repeated` say the same once more."""
+
+    keys: Objects
+    times: Times
+    skewed: NDArray[np.bool_]
+    conflicting: NDArray[np.bool_]
+    repeated: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
 class Labels:
-    """Mature labels, one per (key, event time), as the key of `positions`: (text key, microseconds) -> place in `values`."""
+    """Mature labels, one per (key, event time), as the key of `positions`: (text key, microseconds) -> place in `values`.
+
+    `arrivals`: the rows behind them, where they were asked of a source."""
 
     positions: dict[tuple[str, int], int]
     values: Floats
+    arrivals: Arrivals | None = None
 
     def match(self, keys: Objects, times: Times) -> Floats:
         """Label of each (key, event time), NaN where none is mature."""
@@ -70,7 +85,26 @@ def fetch_labels(spec: ModelSpec, settings: Settings, access: Access, start: dat
     if keyed := key_hash(spec, settings.pii_key_file):  # the prediction log holds hashed keys, too
         frame["key"] = keyed.all(None if key is None else str(key) for key in frame["key"])
     newest_event = microseconds(as_of) - round(spec.labels.mature_after.total_seconds() * 1e6)
-    return mature_labels(frame, as_of, newest_event, spec.objective.classes)
+    found = mature_labels(frame, as_of, newest_event, spec.objective.classes)
+    return replace(found, arrivals=arrivals_of(frame, as_of, spec.monitoring.labels.clock_skew))
+
+
+def arrivals_of(frame: pandas.DataFrame, as_of: datetime, clock_skew: timedelta) -> Arrivals:
+    """What is odd about the rows of a table with COLUMNS; times may be off by `clock_skew`."""
+    import pandas
+
+    frame = frame[frame["key"].notna()]
+    if frame.empty:
+        none = np.zeros(0, dtype=bool)
+        return Arrivals(np.empty(0, dtype=object), np.empty(0, dtype=np.int64), none, none, none)
+    events, known = (pandas.to_datetime(frame[name], utc=True) for name in ("event_time", "known_at"))
+    times = events.dt.tz_localize(None).to_numpy("datetime64[us]").astype(np.int64)
+    plain = pandas.DataFrame({"key": frame["key"].astype(str), "at": times, "known": known, "label": frame["label"].astype(str)})
+    same = ["key", "at", "known"]
+    repeated = plain.duplicated([*same, "label"], keep="first").to_numpy()
+    conflicting = (plain.groupby(same, dropna=False)["label"].transform("nunique") > 1).to_numpy(dtype=bool)
+    skewed = ((known < events - clock_skew) | (known > as_of + clock_skew)).to_numpy()
+    return Arrivals(plain["key"].to_numpy(object), times, skewed, conflicting, repeated)
 
 
 def _frame(rows: RowStream, where: str) -> pandas.DataFrame:

@@ -14,6 +14,8 @@ from include.lifecycle.monitoring.checks import CHECKS, Subject
 from include.lifecycle.monitoring.health import health_of
 from include.lifecycle.monitoring.inputs.past import Past
 from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.outcomes.numbers import latency_numbers, numbers_beside
+from include.lifecycle.monitoring.outcomes.outside import Outside
 from include.lifecycle.monitoring.performance import performance_numbers
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import Profile
@@ -32,13 +34,15 @@ def measure_window(
     now: datetime,
     notes: list[Verdict],
     past: Past | None = None,
+    outside: Outside | None = None,
 ) -> dict[str, Any]:
     """The row of table `windows` for these predictions, without its revision. `notes`: verdicts about the run to keep with it;
-    `past`: what the model's earlier windows tell.
+    `past`: what the model's earlier windows tell, `outside`: what is known beside its predictions.
 
     Without a profile only the plain numbers are measured, and every check is inconclusive.
     """
-    verdicts = [*notes, *_verdicts(spec, profile, window, labelled, now, past)]
+    found, kept = _verdicts(spec, profile, window, labelled, now, past, outside)
+    verdicts = [*notes, *found]
     labels_due = now >= window.window.end + spec.labels.mature_after
     mature = int(labelled.labels.size)
     health, parts = health_of(spec, verdicts, rows=window.rows, mature_rows=mature, labels_due=labels_due)
@@ -51,22 +55,29 @@ def measure_window(
         "mature_rows": mature,
         "health": health,
         "health_parts": parts,
-        "measurements": _numbers(spec, window, labelled, now),
+        "measurements": _numbers(spec, window, labelled, now) | kept | numbers_beside(window, labelled, outside, verdicts),
         "verdicts": [verdict.model_dump(mode="json") for verdict in verdicts],
     }
 
 
 def _verdicts(
-    spec: ModelSpec, profile: Profile | None, window: Predictions, labelled: Labelled, now: datetime, past: Past | None
-) -> list[Verdict]:
+    spec: ModelSpec,
+    profile: Profile | None,
+    window: Predictions,
+    labelled: Labelled,
+    now: datetime,
+    past: Past | None,
+    outside: Outside | None,
+) -> tuple[list[Verdict], dict[str, Any]]:
+    """The verdicts of all checks, and the numbers that they keep with the window."""
     if profile is None:
         reason = f"version {window.version} has no usable reference profile; the task's log says why"
         kinds = dict.fromkeys(check.kind for check in CHECKS)
-        return [Verdict(check=kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for kind in kinds]
-    subject = Subject(spec, profile, window, labelled, now, past=past)
+        return [Verdict(check=kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for kind in kinds], {}
+    subject = Subject(spec, profile, window, labelled, now, past=past, outside=outside)
     for check in CHECKS:
         subject.found += guarded(check.kind, partial(check.measure, subject))
-    return subject.found
+    return subject.found, subject.kept
 
 
 def guarded(check: str, measure: Callable[[], Sequence[Verdict]]) -> list[Verdict]:
@@ -83,7 +94,7 @@ def _numbers(spec: ModelSpec, window: Predictions, labelled: Labelled, now: date
     measured: dict[str, Any] = {"measured_at": now.isoformat(), "label_coverage": labelled.coverage}
     if window.rows:
         measured |= _predicted(spec, window)
-        measured["latency_ms_p95"] = float(np.nanquantile(window.latencies, 0.95))
+        measured |= latency_numbers(window)
     return measured | {"performance": performance_numbers(spec, labelled)}
 
 

@@ -75,7 +75,7 @@ def test_overlay_holds_intervals_and_small_numbers_only(file: Path):
         "training": {"estimators", "trials", "workers", "folds", "tuning_rows"},
         "evaluation": {"margin", "minimum_rows", "on_inconclusive"},
         "rollout": {"steps", "limits", "give_up_after", "bake", "poll"},
-        "monitoring": {"window", "minimum_rows", "minimum_labels", "report_rows"},
+        "monitoring": {"window", "minimum_rows", "minimum_labels", "report_rows", "performance"},
         "retraining": {"cooldown", "confirm", "max_age"},
         "retention": {"keep_versions", "retire_after"},
     }

@@ -68,8 +68,9 @@ def _judged(spec: ModelSpec, check: str, reference: EstimateReference, value: Es
     evidence |= {"value": centre, "band_lower": centre - band, "band_upper": centre + band, "skill": skill.value - reference.bias}
     evidence |= {"effect": max(lost.value, 0.0), "lower": lower, "threshold": ladder.notice}
     evidence |= {"severity": severity or "none", "rung": rung or "none"}
-    reason = f"{spec.objective.metric} is estimated at {centre:.3f} +- {band:.3f} (calibration error {reference.calibration_error:.3f})"
-    reason += f": {lost.value:.1%} of skill lost, {f'at least {lower:.1%}' if lower > 0 else 'perhaps none'}"
+    words = f"{spec.objective.metric} is estimated at {centre:.3f} +- {band:.3f} (calibration error"
+    reason = f"{words} {reference.calibration_error:.3f}): {lost.value:.1%} of skill lost, "
+    reason += f"at least {lower:.1%}" if lower > 0 else "perhaps none"
     outcome = Outcome.FAIL if severity else Outcome.INCONCLUSIVE
     return Verdict(check=check, outcome=outcome, reason=reason, evidence=evidence)
 

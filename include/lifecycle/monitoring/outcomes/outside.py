@@ -1,0 +1,99 @@
+"""What is known about a window beside its predictions: other versions' rows, recent weeks, label rows, ways to ask for more.
+
+monitor.py makes one OutsideReader per run and hands each window its Outside; a check that needs a source asks it lazily, so that
+what does not answer makes that check inconclusive and no other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from include.lifecycle.data.training_source import Access
+from include.lifecycle.monitoring.labels import Labels
+from include.lifecycle.monitoring.outcomes.business import Ask, database_asker
+from include.lifecycle.monitoring.outcomes.label_flow import LabelFlow, flow_of
+from include.lifecycle.monitoring.outcomes.recent import Recent
+from include.lifecycle.monitoring.outcomes.resources import PrometheusUsage, Usage
+from include.lifecycle.monitoring.predictions import Objects, PredictionLog, Predictions, Times, microseconds
+from include.lifecycle.monitoring.windows import Window
+from include.lifecycle.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from include.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outside:
+    """`rows`: of all versions in the window. `flow`: its label rows, None where labels could not be asked for."""
+
+    rows: int
+    recent: Recent = field(default_factory=Recent)
+    flow: LabelFlow | None = None
+    ask: Ask | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True)
+class OutsideReader:
+    """Of one range of the log: `identities` are version, event time and key of each row (PredictionLog.identities)."""
+
+    spec: ModelSpec
+    settings: Settings
+    access: Access
+    recent: Recent
+    identities: tuple[NDArray[np.int64], Times, Objects]
+    labels: Labels
+
+    def of(self, log: PredictionLog, predictions: Predictions) -> Outside:
+        """What is known beside one version's window."""
+        window, spec = predictions.window, self.spec
+        _, times, keys = self.identities
+        inside = (times >= microseconds(window.start)) & (times < microseconds(window.end))
+        arrivals, flow = self.labels.arrivals, None
+        if arrivals is not None:
+            flow = flow_of(arrivals, window, set(zip(keys[inside], times[inside].tolist(), strict=True)))
+        return Outside(
+            rows=int(inside.sum()),
+            recent=self.recent,
+            flow=flow,
+            ask=database_asker(spec, self.settings, self.access) if spec.monitoring.business else None,
+            usage=self._usage(log, predictions),
+        )
+
+    def _usage(self, log: PredictionLog, predictions: Predictions) -> Usage | None:
+        limits = self.spec.monitoring.resources
+        if not predictions.rows or (limits.cpu, limits.memory, limits.error_rate) == (None, None, None):
+            return None
+        since, until = log.logged_between(predictions.version, predictions.window)
+        return PrometheusUsage(self.settings.prometheus_url, self.spec.name, predictions.version, since, until)
+
+
+def silent_window(version: int, window: Window) -> Predictions:
+    """The window of a version that nobody asked anything."""
+    nothing = np.empty(0)
+    return Predictions(version, window, np.empty(0, np.int64), np.empty(0, object), nothing, nothing, {})
+
+
+def expected_but_silent(
+    spec: ModelSpec, windows: list[Window], times: Times, known: set[Window], recent: Recent, champion_since: datetime | None
+) -> list[Window]:
+    """Finished windows in which no version answered though recent weeks say that it should have, and that no row tells of yet.
+
+    `champion_since`: from when on some version has answered (None: never, so nobody can miss it).
+    """
+    from include.lifecycle.monitoring.outcomes.traffic import expects_traffic
+
+    found = []
+    for window in windows:
+        if window in known or champion_since is None or window.start < champion_since:
+            continue
+        inside = (times >= microseconds(window.start)) & (times < microseconds(window.end))
+        if not inside.any() and expects_traffic(spec, window, recent):
+            found.append(window)
+    return found
