@@ -18,7 +18,6 @@ DEFAULT_ONLY: Final = "DEFAULT_ONLY"
 AVAILABLE: Final[dict[str, tuple[Any, ...] | str]] = {
     "serving": ("online",),
     "data.sample_by": ("key",),
-    "monitoring.schedule": ("hourly",),
 }
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from include.lifecycle.database import transaction
 from include.lifecycle.ledger import Entry, Phase
 from include.lifecycle.monitoring.log_folder import LogFolder
-from include.lifecycle.monitoring.windows import look_back
+from include.lifecycle.monitoring.windows import windows_back
 from include.lifecycle.rollout.states import OPEN_STATES
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.spec import ModelSpec
@@ -82,7 +82,7 @@ def finish_removals(rt: Runtime, spec: ModelSpec, log: LogFolder, pending: Seque
 
 def _fixed_bounds(spec: ModelSpec, now: datetime) -> list[tuple[datetime, str]]:
     window, mature = spec.monitoring.window, spec.labels.mature_after
-    seen = look_back(window, mature) * window
+    seen = windows_back(spec) * window
     return [
         (now - spec.prediction_log.keep, f"prediction_log.keep is {_kept(spec)}"),
         (now - seen, f"monitoring looks back {format_duration(seen)}, until labels are mature ({format_duration(mature)})"),
@@ -92,7 +92,7 @@ def _fixed_bounds(spec: ModelSpec, now: datetime) -> list[tuple[datetime, str]]:
 def _open_bounds(rt: Runtime, spec: ModelSpec) -> list[tuple[datetime, str]]:
     """What open rows need: a signal the windows before it was first seen, a rollout everything since its plan."""
     window, confirm = spec.monitoring.window, spec.retraining.confirm
-    before_signal = look_back(window, spec.labels.mature_after) * window + max(confirm.of * window, confirm.spanning)
+    before_signal = windows_back(spec) * window + max(confirm.of * window, confirm.spanning)
     signal = select(func.min(signals.c.first_seen)).where(signals.c.model == spec.name, signals.c.state == "open")
     rollout = select(func.min(rollouts.c.created_at)).where(rollouts.c.model == spec.name, rollouts.c.state.in_(OPEN_STATES))
     with transaction(rt.engine) as connection:

@@ -45,13 +45,13 @@ def measure_window(
     verdicts = [*notes, *found]
     labels_due = now >= window.window.end + spec.labels.mature_after
     mature = int(labelled.labels.size)
-    health, parts = health_of(spec, verdicts, rows=window.rows, mature_rows=mature, labels_due=labels_due)
+    health, parts = health_of(spec, verdicts, rows=window.total, mature_rows=mature, labels_due=labels_due)
     return {
         "model": spec.name,
         "version": window.version,
         "window_start": window.window.start,
         "window_end": window.window.end,
-        "rows": window.rows,
+        "rows": window.total,
         "mature_rows": mature,
         "health": health,
         "health_parts": parts,

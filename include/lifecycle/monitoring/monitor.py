@@ -6,13 +6,13 @@ It never trains, deploys or rolls back. Killed and run again it measures what is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import RowMapping, select
+from sqlalchemy import Connection, RowMapping, select
 
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.database import lock_model, transaction
@@ -20,11 +20,17 @@ from include.lifecycle.errors import LifecycleError, SourceUnavailableError
 from include.lifecycle.monitoring.counting.arrays import count_window
 from include.lifecycle.monitoring.counting.counts import WindowCounts
 from include.lifecycle.monitoring.counting.keeping import keep_counts
+from include.lifecycle.monitoring.counting.large import read_large
 from include.lifecycle.monitoring.counting.scheme import scheme_of
+from include.lifecycle.monitoring.counting.slices import estimated_rows
+from include.lifecycle.monitoring.cutting import Logged, due_windows
 from include.lifecycle.monitoring.inputs.past import Past, read_past
 from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
 from include.lifecycle.monitoring.measure import measure_window
-from include.lifecycle.monitoring.predictions import microseconds, open_log
+from include.lifecycle.monitoring.outcomes.business import database_asker
+from include.lifecycle.monitoring.outcomes.outside import Outside, OutsideReader, expected_but_silent, silent_window
+from include.lifecycle.monitoring.outcomes.recent import Recent, read_recent
+from include.lifecycle.monitoring.predictions import Predictions, open_log
 from include.lifecycle.monitoring.profile import Profile, read_profile
 from include.lifecycle.monitoring.signals import refresh_signals, standings
 from include.lifecycle.monitoring.windows import (
@@ -32,13 +38,12 @@ from include.lifecycle.monitoring.windows import (
     Window,
     expects_news,
     finished_windows,
-    is_due,
-    look_back,
     neighbours,
     newest_revisions,
     newest_version,
     read_measured,
     store_window,
+    windows_back,
 )
 from include.lifecycle.results import MonitoredModel
 from include.lifecycle.runtime import RunContext, Runtime
@@ -51,13 +56,22 @@ log = logging.getLogger(__name__)
 Profiles = Callable[[int], Profile]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Look:
-    """What one run found: rows to store, and verdicts about the run itself; and what was known before."""
+    """One look at one model: what it works with, what was known before, and what it found: rows to store, verdicts about the run
+    itself, and what the windows count."""
 
-    rows: list[dict[str, Any]]
-    notes: list[Verdict]
+    spec: ModelSpec
+    rt: Runtime
+    access: Access
+    now: datetime
+    profile_of: Callable[[int], Profile | None]
     past: Past
+    measured: dict[tuple[Window, int], Measured]
+    recent: Recent
+    champion: int | None
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[Verdict] = field(default_factory=list)
     counted: dict[tuple[Window, int], tuple[Profile, WindowCounts]] = field(default_factory=dict)
 
 
@@ -74,13 +88,13 @@ def monitor_model(
     """
     now, read = rt.clock.now(), profiles or (lambda version: _registered_profile(rt, spec.name, version))
     known: dict[int, Profile | None] = {}
-    seen = look_back(spec.monitoring.window, spec.labels.mature_after)
+    seen = windows_back(spec)
     look = _look(spec, rt, access, now, lambda version: known.setdefault(version, _profile_or_none(read, version)))
     keep_counts(rt, spec, look.counted, now)
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
         stored = [found for row in look.rows if (found := store_window(connection, row)) is not None]
-        champion = connection.execute(select(desired_traffic.c.champion).where(desired_traffic.c.model == spec.name)).scalar()
+        champion = _champion(connection, spec.name)
         version = champion if champion is not None else newest_version(connection, spec.name)
         history: list[RowMapping] = [] if version is None else newest_revisions(connection, spec.name, version, seen)
         opened = []
@@ -98,80 +112,93 @@ def monitor_model(
 
 
 def _look(spec: ModelSpec, rt: Runtime, access: Access, now: datetime, profile_of: Callable[[int], Profile | None]) -> _Look:
-    mature_after = spec.labels.mature_after
-    windows = finished_windows(now, spec.monitoring.window, look_back(spec.monitoring.window, mature_after))
+    windows = finished_windows(now, spec.monitoring.window, windows_back(spec))
     with transaction(rt.engine) as connection:
-        measured, past = read_measured(connection, spec.name, windows[0].start), read_past(connection, spec.name)
+        measured, past = read_measured(connection, spec.name, windows[0].start), read_past(connection, spec, rt.storage, now)
+        recent, champion = read_recent(connection, spec, windows[0].start), _champion(connection, spec.name)
+    look = _Look(spec, rt, access, now, profile_of, past, measured, recent, champion)
+    for part in _parts(look, windows):
+        estimated = estimated_rows(rt.storage.predictions(spec.name), part[0].start, part[-1].end)
+        if spec.monitoring.window_by == "time" and estimated > spec.monitoring.exact_rows:
+            for window in part:
+                _one_by_one(look, window)
+        else:
+            _together(look, part)
+    return look
+
+
+def _parts(look: _Look, windows: list[Window]) -> list[list[Window]]:
+    """What is read from the log at once: neighbouring windows of the clock that expect news; by count or labels all there is."""
+    if look.spec.monitoring.window_by != "time":
+        return [[Window(windows[0].start, look.now)]]
     by_window: dict[Window, list[Measured]] = {}
-    for (window, _), one in measured.items():
+    for (window, _), one in look.measured.items():
         by_window.setdefault(window, []).append(one)
-    worth = [window for window in windows if expects_news(window, by_window.get(window, []), mature_after, now)]
-    found = _Look([], [], past)
-    for part in neighbours(worth):
-        found = _look_at(spec, rt, access, now, part, measured, profile_of, found)
-    return found
+    mature_after = look.spec.labels.mature_after
+    return neighbours([one for one in windows if expects_news(one, by_window.get(one, []), mature_after, look.now)])
 
 
-def _look_at(
-    spec: ModelSpec,
-    rt: Runtime,
-    access: Access,
-    now: datetime,
-    part: Sequence[Window],
-    measured: dict[tuple[Window, int], Measured],
-    profile_of: Callable[[int], Profile | None],
-    found: _Look,
-) -> _Look:
-    """Add to `found` what neighbouring windows show: one read of the log, one of the labels."""
-    since, until = part[0].start, part[-1].end
-    rows, notes, counted = list(found.rows), list(found.notes), dict(found.counted)
-    with open_log(spec, rt.storage.predictions(spec.name), since, until, configured=rt.settings) as log:
-        identities = log.identities()
-        labels = _labels(spec, rt, access, (since, until), now, notes) if identities[0].size else Labels({}, np.empty(0))
-        for window, version in _due(part, identities, labels, measured, now=now, spec=spec):
-            predictions, last = log.read(version, window), measured.get((window, version))
-            labelled, profile = labelled_predictions(predictions, labels), profile_of(version)
-            if profile is not None:
-                counted[window, version] = profile, count_window(scheme_of(profile), predictions, spec.objective.classes)
-            found.past.started.setdefault(version, window.start)
-            row = measure_window(spec, profile, predictions, labelled, now=now, notes=notes, past=found.past)
-            rows.append(row | {"revision": last.revision + 1 if last else 1})
-    return _Look(rows, notes, found.past, counted)
+def _together(look: _Look, part: list[Window]) -> None:
+    """Measure neighbouring windows: one read of the log, one of the labels."""
+    spec, span = look.spec, (part[0].start, part[-1].end)
+    with open_log(spec, look.rt.storage.predictions(spec.name), *span, configured=look.rt.settings) as log:
+        versions, times, keys = log.identities()
+        labels = _labels(look, span) if versions.size else Labels({}, np.empty(0))
+        rows = Logged(versions, times, np.isfinite(labels.match(keys, times)))
+        beside = OutsideReader(spec, look.rt.settings, look.access, look.recent, times, keys, labels.arrivals)
+        for window, version in due_windows(part, rows, look.measured, now=look.now, spec=spec):
+            predictions = log.read(version, window)
+            _measure(look, predictions, labels, beside.of(log, predictions))
+    if spec.monitoring.window_by == "time" and look.champion is not None:
+        known, since = {window for window, _ in look.measured}, min(look.past.started.values(), default=None)
+        for window in expected_but_silent(spec, part, times, known, look.recent, since):
+            _measure(look, silent_window(look.champion, window), labels, beside.silent())
 
 
-def _labels(
-    spec: ModelSpec, rt: Runtime, access: Access, span: tuple[datetime, datetime], now: datetime, notes: list[Verdict]
-) -> Labels:
+def _one_by_one(look: _Look, window: Window) -> None:
+    """Measure one window; slice by slice when it is too large: when it ended, and once more when its labels had time to mature."""
+    spec, rt = look.spec, look.rt
+    estimated = estimated_rows(rt.storage.predictions(spec.name), window.start, window.end)
+    if spec.monitoring.counting == "exact" or estimated <= spec.monitoring.exact_rows:
+        _together(look, [window])
+        return
+    known, matured = [one for (other, _), one in look.measured.items() if other == window], window.end + spec.labels.mature_after
+    if known and not (look.now >= matured and min(one.measured_at for one in known) < matured):
+        return
+    parts = read_large(spec, rt, window, estimated, look.profile_of, lambda part: _labels(look, (part.start, part.end)))
+    rows = sum(predictions.total for predictions in parts[0])
+    for predictions in parts[0]:
+        ask = database_asker(spec, rt.settings, look.access)
+        _measure(look, predictions, parts[1], Outside(rows, look.recent, ask=ask))
+
+
+def _measure(look: _Look, predictions: Predictions, labels: Labels, outside: Outside) -> None:
+    """Add one version's window to what the look found."""
+    spec, window, version = look.spec, predictions.window, predictions.version
+    profile, last = look.profile_of(version), look.measured.get((window, version))
+    if profile is not None and predictions.rows:
+        counts = predictions.counts or count_window(scheme_of(profile), predictions, spec.objective.classes)
+        look.counted[window, version] = profile, counts
+        if spec.monitoring.counting == "counts":
+            predictions = replace(predictions, counts=counts)
+    look.past.started.setdefault(version, window.start)
+    labelled = labelled_predictions(predictions, labels)
+    row = measure_window(spec, profile, predictions, labelled, now=look.now, notes=look.notes, past=look.past, outside=outside)
+    look.rows.append(row | {"revision": last.revision + 1 if last else 1})
+
+
+def _champion(connection: Connection, model: str) -> int | None:
+    return connection.execute(select(desired_traffic.c.champion).where(desired_traffic.c.model == model)).scalar()
+
+
+def _labels(look: _Look, span: tuple[datetime, datetime]) -> Labels:
     """Mature labels; a labels database that fails leaves drift measured and performance inconclusive."""
     try:
-        return fetch_labels(spec, rt.settings, access, *span, now)
+        return fetch_labels(look.spec, look.rt.settings, look.access, *span, look.now)
     except LifecycleError as problem:
-        notes.append(Verdict(check="labels", outcome=Outcome.INCONCLUSIVE, reason=str(problem)))
+        note = Verdict(check="labels", outcome=Outcome.INCONCLUSIVE, reason=str(problem))
+        look.notes += [] if note in look.notes else [note]
         return Labels({}, np.empty(0))
-
-
-def _due(
-    windows: Sequence[Window],
-    rows: tuple[Any, Any, Any],
-    labels: Labels,
-    measured: dict[tuple[Window, int], Measured],
-    *,
-    now: datetime,
-    spec: ModelSpec,
-) -> list[tuple[Window, int]]:
-    """Windows and versions to measure now, oldest first."""
-    versions, times, keys = rows
-    mature = np.isfinite(labels.match(keys, times))
-    found = []
-    for window in windows:
-        inside = (times >= microseconds(window.start)) & (times < microseconds(window.end))
-        for version in np.unique(versions[inside]).tolist():
-            of = inside & (versions == version)
-            last = measured.get((window, version))
-            counts = int(of.sum()), int(mature[of].sum())
-            if is_due(window, *counts, last, now=now, mature_after=spec.labels.mature_after):
-                found.append((window, int(version)))
-    return found
 
 
 def _registered_profile(rt: Runtime, model: str, version: int) -> Profile:

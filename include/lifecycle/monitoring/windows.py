@@ -9,12 +9,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, RowMapping, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
+from include.lifecycle.sections.monitoring import EVERY
 from include.lifecycle.tables import windows as table
+
+if TYPE_CHECKING:
+    from include.lifecycle.spec import ModelSpec
 
 NEWEST = 14
 """Windows that one run looks back on, besides those whose labels are still to mature."""
@@ -49,9 +53,20 @@ class Measured:
     measured_at: datetime
 
 
-def look_back(length: timedelta, mature_after: timedelta) -> int:
-    """How many windows a run looks back on: NEWEST, and as many as end before the labels of the oldest are mature."""
-    return NEWEST + math.ceil(mature_after / length)
+def look_back(length: timedelta, mature_after: timedelta, every: timedelta = timedelta(0)) -> int:
+    """How many windows a run looks back on: NEWEST, or those of two looks if that is more (one look may be missed), and as many
+    as end before the labels of the oldest are mature. `every`: time between two looks."""
+    return max(NEWEST, math.ceil(2 * every / length)) + math.ceil(mature_after / length)
+
+
+def windows_back(spec: ModelSpec) -> int:
+    """How many windows the monitor of a model looks back on."""
+    return look_back(spec.monitoring.window, spec.labels.mature_after, EVERY[spec.monitoring.schedule])
+
+
+def microseconds(at: datetime) -> int:
+    """A timezone-aware time as whole microseconds since 1970."""
+    return round(at.timestamp() * 1_000_000)
 
 
 def finished_windows(now: datetime, length: timedelta, count: int = NEWEST) -> list[Window]:
