@@ -48,6 +48,29 @@ class MultivariateSection(Section):
     confidence: Confidence = Field(description="of the interval of the area")
 
 
+class SeasonalSection(Section):
+    """The same hours of the week in recent weeks as the reference of drift."""
+
+    weeks: Annotated[int, Field(ge=1, le=26)] = Field(description="recent weeks whose same hours are the reference")
+    minimum_windows: Annotated[int, Field(ge=1, le=26)] = Field(description="windows of these weeks; fewer are no reference")
+    null_windows: Annotated[int, Field(ge=20, le=1000)] = Field(
+        description="earlier windows with a known distance to their own season; fewer tell no null"
+    )
+
+
+class CreepSection(Section):
+    """Recent weeks together against training, once a day."""
+
+    weeks: Annotated[int, Field(ge=0, le=26)] = Field(description="recent weeks that are compared with training; 0: not watched")
+    minimum_weeks: Annotated[int, Field(ge=1, le=26)] = Field(
+        description="weeks that clean windows must reach back; less is inconclusive"
+    )
+    windows: Annotated[int, Field(ge=7, le=1000)] = Field(
+        description="stored windows that are read for it, spread over all hours"
+    )
+    minimum_effect: NotNegative = Field(description="distance below which nothing is creep")
+
+
 class SkewSection(Section):
     """Difference between training and serving from a version's start on."""
 

@@ -5,12 +5,14 @@ Half is kept for distances of columns and predictions, whatever else is switched
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final, Literal
 
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.null import false_alarm_level
 
-Family = Literal["drift", "novelty", "skew", "attribution", "multivariate", "bias"]
+Family = Literal["drift", "novelty", "skew", "attribution", "multivariate", "creep", "bias"]
+DAY = timedelta(days=1)
 DRIFT_SHARE: Final = 0.5
 """The part of `drift.false_alarms_per_quarter` that is kept for `covariate` and `prediction_drift`."""
 
@@ -25,6 +27,8 @@ def tests_of(spec: ModelSpec) -> dict[Family, int]:
         found["attribution"] = 1
     if spec.monitoring.multivariate.enabled:
         found["multivariate"] = 1
+    if spec.monitoring.creep.weeks:
+        found["creep"] = columns
     if bias := _bias_tests(spec):
         found["bias"] = bias
     return {family: tests for family, tests in found.items() if tests}
@@ -47,4 +51,5 @@ def level_of(spec: ModelSpec, family: Family) -> float:
     others = len(tests) - 1
     share = (DRIFT_SHARE if others else 1.0) if family == "drift" else (1 - DRIFT_SHARE) / others
     budget = spec.monitoring.drift.false_alarms_per_quarter * share
-    return false_alarm_level(budget, spec.monitoring.window, tests[family])
+    every = max(spec.monitoring.window, DAY) if family == "creep" else spec.monitoring.window  # creep is tested once a day
+    return false_alarm_level(budget, every, tests[family])

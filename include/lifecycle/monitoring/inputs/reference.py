@@ -73,3 +73,4 @@ class InputsReference(Part):
     holdout: dict[str, HoldoutColumn] = Field(default_factory=dict)
     attribution: AttributionReference | None = None
     multivariate: MultivariateReference | None = None
+    creep: dict[str, Null] = Field(default_factory=dict)

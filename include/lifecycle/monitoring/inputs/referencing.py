@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from include.lifecycle.monitoring.columns import categories, counts_of, numbers
 from include.lifecycle.monitoring.inputs.attribution_reference import attribution_reference
 from include.lifecycle.monitoring.inputs.budget import level_of
+from include.lifecycle.monitoring.inputs.creep_reference import creep_nulls
 from include.lifecycle.monitoring.inputs.material import Material
 from include.lifecycle.monitoring.inputs.multivariate_reference import multivariate_reference
 from include.lifecycle.monitoring.inputs.reference import SKEW_SAMPLE, HoldoutColumn, InputsReference, NoveltyReference
@@ -37,7 +38,8 @@ def inputs_reference(spec: ModelSpec, material: Material) -> tuple[InputsReferen
     if spec.monitoring.multivariate.enabled and spec.watched:
         multivariate, joint = multivariate_reference(spec, material)
         samples |= joint
-    parts = InputsReference(novelty=novelty, holdout=holdout, attribution=attribution, multivariate=multivariate)
+    creep = creep_nulls(spec, material) if spec.monitoring.creep.weeks else {}
+    parts = InputsReference(novelty=novelty, holdout=holdout, attribution=attribution, multivariate=multivariate, creep=creep)
     return parts, samples
 
 

@@ -31,7 +31,8 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_spec(**changes: Any) -> ModelSpec:
-    """The example's effective spec: daily windows, few rows; `changes` are merged over it."""
+    """The example's effective spec: daily windows, few rows, no skew (a drift from the first window on would be one, too);
+    `changes` are merged over it."""
     model = {
         "name": MODEL,
         "owner": "tests",
@@ -42,7 +43,7 @@ def make_spec(**changes: Any) -> ModelSpec:
         "labels": {"query": "rain/labels.sql", "mature_after": "6h"},
         "features": {"numeric": ["wind", "warmth"], "categorical": ["city"]},
         "objective": {"task": "binary_classification", "metric": "roc_auc", "floor": 0.6},
-        "monitoring": {"window": "1d", "minimum_rows": 200, "minimum_labels": 150},
+        "monitoring": {"window": "1d", "minimum_rows": 200, "minimum_labels": 150, "skew": {"windows": 0}},
         "retraining": {"confirm": {"windows": 2, "of": 3, "spanning": "24h"}},
     }
     defaults = yaml.safe_load((PROJECT_ROOT / "include" / "models" / "_defaults.yaml").read_text())
