@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from include.lifecycle.commands import (
     ab,
+    alerts,
     api_key,
     apply,
     backup,
@@ -75,6 +76,7 @@ COMMANDS = (
     ab,
     rollback,
     freeze,
+    alerts,
     drill,
     plan,
     deployments,

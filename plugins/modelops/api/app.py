@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 
 from include.lifecycle.runtime import runtime
 from include.lifecycle.storage import segment
+from modelops.api.alert_list import router as alerts
 from modelops.api.deployments import router as deployments
 from modelops.api.experiments import router as experiments
 from modelops.api.monitoring import router as monitoring
@@ -20,7 +21,7 @@ app = FastAPI(
     openapi_url=None,
     dependencies=[Depends(requires_authenticated()), Depends(requires_access_view(AccessView.PLUGINS))],
 )
-for router in (deployments, experiments, monitoring):
+for router in (alerts, deployments, experiments, monitoring):
     app.include_router(router)  # with the app's dependencies: the same login and role
 
 
