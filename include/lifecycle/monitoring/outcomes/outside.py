@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from include.lifecycle.data.training_source import Access
-from include.lifecycle.monitoring.labels import Labels
+from include.lifecycle.monitoring.labels import Arrivals
 from include.lifecycle.monitoring.outcomes.business import Ask, database_asker
 from include.lifecycle.monitoring.outcomes.label_flow import LabelFlow, flow_of
 from include.lifecycle.monitoring.outcomes.recent import Recent
@@ -23,8 +23,6 @@ from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from include.settings import Settings
 
 
@@ -41,23 +39,22 @@ class Outside:
 
 @dataclass(frozen=True)
 class OutsideReader:
-    """Of one range of the log: `identities` are version, event time and key of each row (PredictionLog.identities)."""
+    """Of one range of the log: `times` (microseconds) and `keys` of all its rows, and its label rows (None: not to be had)."""
 
     spec: ModelSpec
     settings: Settings
     access: Access
     recent: Recent
-    identities: tuple[NDArray[np.int64], Times, Objects]
-    labels: Labels
+    times: Times
+    keys: Objects
+    arrivals: Arrivals | None
 
     def of(self, log: PredictionLog, predictions: Predictions) -> Outside:
         """What is known beside one version's window."""
         window, spec = predictions.window, self.spec
-        _, times, keys = self.identities
-        inside = (times >= microseconds(window.start)) & (times < microseconds(window.end))
-        arrivals, flow = self.labels.arrivals, None
-        if arrivals is not None:
-            flow = flow_of(arrivals, window, set(zip(keys[inside], times[inside].tolist(), strict=True)))
+        inside = (self.times >= microseconds(window.start)) & (self.times < microseconds(window.end))
+        asked = set(zip(self.keys[inside], self.times[inside].tolist(), strict=True))
+        flow = flow_of(self.arrivals, window, asked) if self.arrivals is not None else None
         return Outside(
             rows=int(inside.sum()),
             recent=self.recent,
@@ -65,6 +62,10 @@ class OutsideReader:
             ask=database_asker(spec, self.settings, self.access) if spec.monitoring.business else None,
             usage=self._usage(log, predictions),
         )
+
+    def silent(self) -> Outside:
+        """What is known beside a window in which no version answered."""
+        return Outside(rows=0, recent=self.recent)
 
     def _usage(self, log: PredictionLog, predictions: Predictions) -> Usage | None:
         limits = self.spec.monitoring.resources

@@ -47,7 +47,7 @@ def read_recent(connection: Connection, spec: ModelSpec, oldest: datetime) -> Re
         .ext(distinct_on(windows.c.window_start, windows.c.window_end, windows.c.version))
         .order_by(windows.c.window_start, windows.c.window_end, windows.c.version, windows.c.revision.desc())
     )
-    found = [(Window(row[0], row[1]), int(row[2]), int(row[3]), row[4]) for row in connection.execute(newest).tuples()]
+    found = [(Window(row[0], row[1]), int(row[2]), int(row[3]), row[4]) for row in connection.execute(newest)]
     return _folded(found, spec.labels.mature_after)
 
 
