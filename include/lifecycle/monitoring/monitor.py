@@ -22,6 +22,7 @@ from include.lifecycle.monitoring.counting.counts import WindowCounts
 from include.lifecycle.monitoring.counting.keeping import keep_counts
 from include.lifecycle.monitoring.counting.large import read_large
 from include.lifecycle.monitoring.counting.scheme import scheme_of
+from include.lifecycle.monitoring.counting.shards import forget_shards
 from include.lifecycle.monitoring.counting.slices import estimated_rows
 from include.lifecycle.monitoring.cutting import Logged, due_windows
 from include.lifecycle.monitoring.inputs.past import Past, read_past
@@ -86,10 +87,9 @@ def monitor_model(
     Raises:
         SourceUnavailableError: our database, the prediction log or MLflow did not answer; nothing was stored (retryable).
     """
-    now, read = rt.clock.now(), profiles or (lambda version: _registered_profile(rt, spec.name, version))
-    known: dict[int, Profile | None] = {}
+    now = rt.clock.now()
     seen = windows_back(spec)
-    look = _look(spec, rt, access, now, lambda version: known.setdefault(version, _profile_or_none(read, version)))
+    look = _look(spec, rt, access, now, usable_profiles(rt, spec.name, profiles))
     keep_counts(rt, spec, look.counted, now)
     with transaction(rt.engine) as connection:
         lock_model(connection, spec.name)
@@ -101,6 +101,8 @@ def monitor_model(
         if version is not None:
             standing = standings([_judged(row) for row in history], spec.retraining.confirm)
             opened = refresh_signals(connection, spec, rt, run, version=version, found=standing)
+    for window, _ in look.counted:
+        forget_shards(rt.storage, spec.name, window)
     newest = {verdict.check: verdict for verdict in (_judged(history[0])[1] if history else [])}
     return MonitoredModel(
         model=spec.name,
@@ -156,7 +158,7 @@ def _together(look: _Look, part: list[Window]) -> None:
 
 
 def _one_by_one(look: _Look, window: Window) -> None:
-    """Measure one window; slice by slice when it is too large: when it ended, and once more when its labels had time to mature."""
+    """Measure one window; slice by slice when it is too large: when it ended, and once more when its labels are mature."""
     spec, rt = look.spec, look.rt
     estimated = estimated_rows(rt.storage.predictions(spec.name), window.start, window.end)
     if spec.monitoring.counting == "exact" or estimated <= spec.monitoring.exact_rows:
@@ -199,6 +201,12 @@ def _labels(look: _Look, span: tuple[datetime, datetime]) -> Labels:
         note = Verdict(check="labels", outcome=Outcome.INCONCLUSIVE, reason=str(problem))
         look.notes += [] if note in look.notes else [note]
         return Labels({}, np.empty(0))
+
+
+def usable_profiles(rt: Runtime, model: str, profiles: Profiles | None = None) -> Callable[[int], Profile | None]:
+    """A version's profile, read once (default: from the registry); None when it has no usable one."""
+    read, known = profiles or (lambda version: _registered_profile(rt, model, version)), dict[int, Profile | None]()
+    return lambda version: known[version] if version in known else known.setdefault(version, _profile_or_none(read, version))
 
 
 def _registered_profile(rt: Runtime, model: str, version: int) -> Profile:
