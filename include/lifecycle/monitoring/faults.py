@@ -15,7 +15,7 @@ from include.lifecycle.monitoring.columns import categories, numbers
 from include.lifecycle.monitoring.feeds.associations import encode, unhinged
 from include.lifecycle.monitoring.feeds.reference import nulls_of
 from include.lifecycle.monitoring.feeds.shapes import longest_run, repeated, worst_part
-from include.lifecycle.monitoring.kinds import DATA_FAULT
+from include.lifecycle.monitoring.kinds import DATA_FAULT, column_of
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.monitoring.profile import ColumnProfile, NumericProfile, Profile
 from include.lifecycle.monitoring.reference_parts import FeedReference
@@ -62,7 +62,7 @@ def check_faults(spec: ModelSpec, profile: Profile, window: Predictions) -> list
 
 def faulty_columns(verdicts: list[Verdict]) -> frozenset[str]:
     """Columns whose data-fault verdict failed."""
-    return frozenset(verdict.check.partition(":")[2] for verdict in verdicts if verdict.failed and verdict.check != DATA_FAULT)
+    return frozenset(column_of(verdict.check) for verdict in verdicts if verdict.failed and verdict.check != DATA_FAULT)
 
 
 def _column(name: str, stored: ColumnProfile, window: Predictions) -> _Column:

@@ -59,8 +59,10 @@ def ranking_gain(reference: Floats, current: Floats) -> float:
     best = float(np.sort(reference)[::-1] @ discounts)
     if best <= 0 or not np.isfinite(current).all():
         return float("nan")
-    order = np.argsort(-current, kind="stable")
-    return float(reference[order] @ discounts) / best
+    _, tied = np.unique(-current, return_inverse=True)  # equal ones share the mean discount of their places
+    places = np.argsort(np.argsort(-current, kind="stable"), kind="stable")
+    shared = np.bincount(tied, weights=discounts[places]) / np.bincount(tied)
+    return float(reference @ shared[tied]) / best
 
 
 def cells_of(known: FeatureCells, values: NDArray[Any]) -> tuple[Cells, int]:

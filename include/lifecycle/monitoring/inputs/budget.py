@@ -17,7 +17,7 @@ DRIFT_SHARE: Final = 0.5
 """The part of `drift.false_alarms_per_quarter` that is kept for `covariate` and `prediction_drift`."""
 
 
-def tests_of(spec: ModelSpec) -> dict[Family, int]:
+def family_tests(spec: ModelSpec) -> dict[Family, int]:
     """Tests per window of each family that is switched on."""
     columns = len(spec.watched)
     found: dict[Family, int] = {"drift": columns + 1, "novelty": 2 * columns}
@@ -47,7 +47,7 @@ def level_of(spec: ModelSpec, family: Family) -> float:
     The levels of all tests of all families sum to the budget, whatever the dependence between them (weighted Bonferroni:
     Rosenthal and Rubin 1983, Psychological Bulletin 94:540-541).
     """
-    tests = tests_of(spec)
+    tests = family_tests(spec)
     others = len(tests) - 1
     share = (DRIFT_SHARE if others else 1.0) if family == "drift" else (1 - DRIFT_SHARE) / others
     budget = spec.monitoring.drift.false_alarms_per_quarter * share

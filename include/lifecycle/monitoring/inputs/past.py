@@ -32,6 +32,8 @@ class Past:
 
     def place(self, version: int, window: Window) -> int:
         """How many windows of that length lie between the version's start and this one; 0 for its first."""
+        if not window.length:
+            return 0
         since = min(self.started.get(version, window.start), window.start)
         return round((window.start - since) / window.length)
 
@@ -41,7 +43,8 @@ def read_past(connection: Connection, spec: ModelSpec, storage: Storage, now: da
     started = select(windows.c.version, func.min(windows.c.window_start)).where(windows.c.model == spec.name)
     causes = select(signals.c.cause).where(signals.c.model == spec.name, signals.c.state == "open")
     season = None
-    if spec.monitoring.reference != "training" or spec.monitoring.creep.weeks:
+    asked = spec.monitoring.reference != "training" or spec.monitoring.creep.weeks > 0
+    if asked and spec.monitoring.window_by == "time":  # windows by count or labels have no hours of their own
         season = Season(storage, spec.name, _spans(connection, spec.name), _recorded(connection, spec, now))
     return Past(
         {int(version): start for version, start in connection.execute(started.group_by(windows.c.version))},
