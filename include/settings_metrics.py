@@ -1,4 +1,4 @@
-"""Settings of metrics: which of exporter, Prometheus and Alertmanager the embedded stack runs, and the exporter's files.
+"""Settings of the stack's optional programs: exporter, Prometheus, Alertmanager and Evidently's UI, and the exporter's files.
 
 Only settings.py reads them.
 """
@@ -12,9 +12,9 @@ from typing import Literal
 
 from include.lifecycle.errors import SettingsError
 
-PROGRAMS = "MODELOPS_PROMETHEUS"
+PROGRAMS, EVIDENTLY = "MODELOPS_PROMETHEUS", "MODELOPS_EVIDENTLY"
 TOKEN, TARGETS = "MODELOPS_METRICS_TOKEN_FILE", "MODELOPS_METRICS_TARGETS"
-NAMES, PATHS = (PROGRAMS,), (TOKEN, TARGETS)
+NAMES, PATHS = (PROGRAMS, EVIDENTLY), (TOKEN, TARGETS)
 
 Runs = Literal["none", "exporter", "all"]
 _WORDS: dict[str, Runs] = {"": "none", "0": "none", "exporter": "exporter", "1": "all"}
@@ -22,11 +22,15 @@ _WORDS: dict[str, Runs] = {"": "none", "0": "none", "exporter": "exporter", "1":
 
 @dataclass(frozen=True)
 class MetricsSettings:
-    """`runs`: what the stack starts; `token`: file with /metrics' bearer token; `targets`: folder of Prometheus' file_sd."""
+    """`runs`: what the stack starts; `token`: file with /metrics' bearer token; `targets`: folder of Prometheus' file_sd.
+
+    `evidently`: whether the stack starts Evidently's UI, too.
+    """
 
     runs: Runs = "none"
     token: Path = Path("metrics-token")
     targets: Path = Path("targets")
+    evidently: bool = False
 
 
 def metrics_settings(env: Mapping[str, str], local: Path) -> MetricsSettings:
@@ -34,5 +38,9 @@ def metrics_settings(env: Mapping[str, str], local: Path) -> MetricsSettings:
     text = env.get(PROGRAMS, "")
     if text not in _WORDS:
         raise SettingsError(f"{PROGRAMS}={text!r}; allowed: 0 (none), exporter, or 1 (exporter, Prometheus and Alertmanager)")
+    ui = env.get(EVIDENTLY, "")
+    if ui not in ("", "0", "1"):
+        raise SettingsError(f"{EVIDENTLY}={ui!r}; allowed: 0 (none) or 1 (Evidently's UI)")
     token = Path(env.get(TOKEN, local / "secrets" / "metrics-token"))
-    return MetricsSettings(_WORDS[text], token, Path(env.get(TARGETS, local / "prometheus" / "targets")))
+    targets = Path(env.get(TARGETS, local / "prometheus" / "targets"))
+    return MetricsSettings(_WORDS[text], token, targets, evidently=ui == "1")

@@ -67,6 +67,7 @@ class Credentials:
         users = {user: known.get(user) or secrets.token_urlsafe(12) for user in USERS}
         self.token("alert-webhook")  # Alertmanager shows it as its bearer token
         self.token("metrics-token")  # Prometheus shows it to the exporter
+        self.token("evidently-ui")  # whoever writes through Evidently's UI shows it
         self.token("pii-key")  # columns with personal data are hashed under it
         write_private(self.layout.airflow_passwords, json.dumps(users, indent=2) + "\n")
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from include.lifecycle.rollout.watchdog.health import GAUGES
+from include.stack import evidently_ui
 from include.stack.credentials import Credentials
 from include.stack.databases import answers
 from include.stack.layout import Layout
@@ -31,8 +32,8 @@ def probe(program: str, ports: Ports, credentials: Credentials, since: float, la
         return _is_ok(f"http://127.0.0.1:{ports.mlflow}/health")
     if program == "gateway":
         return _is_ok(f"http://127.0.0.1:{ports.gateway_admin}/ready")
-    if program in OPTIONAL:
-        return _is_ok(health_url(program, ports))
+    if program in (*OPTIONAL, evidently_ui.NAME):
+        return _is_ok(health_url(program, ports) if program in OPTIONAL else evidently_ui.health_url(ports))
     return _airflow_is_healthy(program, airflow_health(ports), since)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from include.lifecycle.clock import ShiftedClock, write_clock
 from include.lifecycle.errors import SettingsError, SourceUnavailableError
 from include.settings import Settings, data_settings, gateway_timeouts, kept_upkeep, load_settings
-from include.stack import postgres, prometheus
+from include.stack import evidently_ui, postgres, prometheus
 from include.stack.airflow_config import write_airflow_config
 from include.stack.airflow_settings import airflow_client, apply_settings
 from include.stack.boot import Boot
@@ -170,7 +170,7 @@ class LocalStack:
         self.secrets.write(self.ports.postgres)
         programs = build_programs(self.layout, self.ports, self.secrets, self.environment())
         self._write_files()
-        optional = prometheus.write(self.layout, self.ports, self.settings.metrics.runs)
+        optional = prometheus.write(self.layout, self.ports, self.settings.metrics.runs) + self._evidently
         changed = write_programs(self.layout, programs)
         (self.layout.supervisor / "supervisord.conf").write_text(render_config(self.layout, programs), encoding="utf-8")
         if standing:
@@ -181,11 +181,17 @@ class LocalStack:
             self._supervisord = start_supervisord(self.layout)
         return Boot(self.layout, self.ports, self.secrets, self.environment(), self.supervisor, self.progress, optional)
 
+    @property
+    def _evidently(self) -> tuple[str, ...]:
+        """Evidently's UI, where it is asked for."""
+        return (evidently_ui.NAME,) if self.settings.metrics.evidently else ()
+
     def _choose_ports(self, running: set[str]) -> None:
         """Settle the ports; raise SettingsError when a program that does not run yet would find its port taken."""
         fresh = not self.layout.ports_file.is_file()
         ports = choose_free_ports() if self.free_ports and fresh else self.ports
-        unwanted = running | set(prometheus.OPTIONAL) - set(prometheus.wanted(self.settings.metrics.runs))
+        asked = {*prometheus.wanted(self.settings.metrics.runs), *self._evidently}
+        unwanted = running | {*prometheus.OPTIONAL, evidently_ui.NAME} - asked
         refuse_taken(ports, [port for name, listens in LISTENS.items() if name not in unwanted for port in listens])
         ports.write(self.layout.ports_file)
 

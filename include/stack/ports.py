@@ -30,6 +30,7 @@ class Ports:
     exporter: int = 18600
     prometheus: int = 18601
     alertmanager: int = 18602
+    evidently: int = 18603
     servers: int = 18300
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.storage import write_whole
 from include.settings import load_settings
-from include.stack import postgres, prometheus
+from include.stack import evidently_ui, postgres, prometheus
 
 if TYPE_CHECKING:
     from include.stack.credentials import Credentials
@@ -30,6 +30,7 @@ LISTENS = {
     "exporter": ("exporter",),
     "prometheus": ("prometheus",),
     "alertmanager": ("alertmanager",),
+    evidently_ui.NAME: ("evidently",),
 }
 SUPERVISED = "MODELOPS_SUPERVISED"  # carried by all that descends from a stack's supervisord: how its orphans are found
 _KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH")
@@ -140,8 +141,10 @@ def _mlflow(layout: Layout, ports: Ports, credentials: Credentials) -> Program:
 
 
 def _metrics(layout: Layout, ports: Ports, settings: dict[str, str]) -> list[Program]:
-    """Exporter, Prometheus and Alertmanager, as far as MODELOPS_PROMETHEUS asks for them; they start last and end first."""
-    commands = prometheus.commands(layout, ports, load_settings(settings).metrics.runs)
+    """Exporter, Prometheus, Alertmanager and Evidently's UI, as far as they are asked for; they start last and end first."""
+    asked = load_settings(settings).metrics
+    commands = prometheus.commands(layout, ports, asked.runs)
+    commands |= {evidently_ui.NAME: evidently_ui.command(layout, ports)} if asked.evidently else {}
     own = {"exporter": settings | _ONE_THREAD}
     return [Program(name, argv, own.get(name, {}), priority=40) for name, argv in commands.items()]
 
