@@ -1,4 +1,4 @@
-"""The server's own log: one JSON object per line on standard error, each with the model and version that it speaks of."""
+"""Logs of our own processes: one JSON object per line on standard error, each with the model and version that it speaks of."""
 
 from __future__ import annotations
 
@@ -14,24 +14,29 @@ from include.serving.version_folder import VersionFolderInvalidError, read_spec
 
 
 class JsonFormatter(logging.Formatter):
-    """`at` (UTC), `level`, `logger`, `message`, `model`, `version`, `pid`, and `exception` where there is one."""
+    """`timestamp` (UTC), `level`, `message`, `module`, `model_name`, `version`, `logger`, `pid`; `exception` where there is one.
+
+    A process that is about many models names one by `extra={"model_name": ..., "version": ...}`.
+    """
 
     def __init__(self, model: str | None, version: int | None) -> None:
         super().__init__()
-        self._own = {"model": model, "version": version, "pid": os.getpid()}
+        self._own = {"model_name": model, "version": version}
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; line breaks of a traceback are escaped by JSON."""
         line: dict[str, object] = {
-            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "logger": record.name,
             "message": record.getMessage(),
-            **self._own,
+            "module": record.module,
+            **{name: getattr(record, name, value) for name, value in self._own.items()},
+            "logger": record.name,
+            "pid": os.getpid(),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line).decode()
+        return orjson.dumps(line, default=str).decode()
 
 
 def log_as_json(model: str | None, version: int | None) -> None:

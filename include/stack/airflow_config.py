@@ -52,6 +52,8 @@ def airflow_options(layout: Layout, ports: Ports) -> dict[str, dict[str, str]]:
         "api": {"host": "127.0.0.1", "port": str(ports.airflow), "base_url": address},
         "logging": {
             "base_log_folder": str(layout.airflow_home / "logs"),
+            "json_logs": "True",
+            "callsite_parameters": "module,filename,lineno",
             "worker_log_server_port": str(ports.worker_log),
             "trigger_log_server_port": str(ports.trigger_log),
         },

@@ -19,6 +19,7 @@ from include.lifecycle.loading import load_model
 from include.lifecycle.results import StageResult
 from include.lifecycle.runtime import RunContext, Runtime, runtime
 from include.lifecycle.spec import ModelSpec
+from modelops.log_lines import lines_about
 from modelops.runs import PROBLEM
 
 
@@ -41,7 +42,8 @@ class LifecycleOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         """Run the stage for this task instance; the result becomes the XCom."""
-        with airflow_errors(), told_problems(context):
+        arguments = [getattr(self, name) for name in self.template_fields]
+        with lines_about(self.model, arguments), airflow_errors(), told_problems(context):
             result = self.stage(load_model(self.model), runtime(), run_context(self.model, context), context)
         return plain(result)
 

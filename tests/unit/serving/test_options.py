@@ -86,7 +86,7 @@ def test_a_log_line_is_one_json_object(onnx_folder: tuple[Path, str]) -> None:
     text = formatter.format(record)
     line = json.loads(text)
     assert "\n" not in text
-    assert (line["model"], line["version"], line["level"], line["logger"], line["message"]) == (
+    assert (line["model_name"], line["version"], line["level"], line["logger"], line["message"]) == (
         "flights",
         3,
         "error",
@@ -94,7 +94,16 @@ def test_a_log_line_is_one_json_object(onnx_folder: tuple[Path, str]) -> None:
         "failed: a\nb",
     )
     assert "ValueError: two\nlines" in line["exception"]
-    assert line["at"].endswith("+00:00")
+    assert line["timestamp"].endswith("+00:00")
+    assert list(line)[:6] == ["timestamp", "level", "message", "module", "model_name", "version"]
+
+
+def test_a_line_of_a_process_for_many_models_names_its_own() -> None:
+    record = logging.makeLogRecord({"msg": "returned", "model_name": "churn", "version": 8, "module": "process"})
+    line = json.loads(JsonFormatter(None, None).format(record))
+    assert (line["model_name"], line["version"], line["module"]) == ("churn", 8, "process")
+    plain = json.loads(JsonFormatter(None, None).format(logging.makeLogRecord({"msg": "looking"})))
+    assert (plain["model_name"], plain["version"]) == (None, None)
 
 
 def test_a_folder_that_tells_nothing_has_no_labels(tmp_path: Path) -> None:

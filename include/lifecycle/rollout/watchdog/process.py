@@ -21,6 +21,7 @@ from include.lifecycle.rollout.watchdog.health import SILENT, Health, served_mod
 from include.lifecycle.rollout.watchdog.journal import CanaryLease, Returned, all_returned, leases, note, returned
 from include.lifecycle.rollout.watchdog.judge import Watch, why_lapsed
 from include.lifecycle.rollout.watchdog.returning import return_traffic, rewrite
+from include.serving.json_logs import log_as_json
 from include.settings import Settings, load_settings
 
 _log = logging.getLogger("watchdog")
@@ -54,9 +55,9 @@ class Watchdog:
             try:
                 self._guard(lease)
             except SourceUnavailableError as problem:
-                _log.warning("%s: %s", lease.plan.model, problem)
+                _log.warning("%s: %s", lease.plan.model, problem, extra=_about(lease))
             except (LifecycleError, OSError, ValueError) as problem:
-                _log.exception("%s: cannot be judged: %s", lease.plan.model, problem)
+                _log.exception("%s: cannot be judged: %s", lease.plan.model, problem, extra=_about(lease))
         self.watches = {
             lease.rollout_id: self.watches[lease.rollout_id] for lease in standing if lease.rollout_id in self.watches
         }
@@ -90,7 +91,8 @@ class Watchdog:
             at=time.time(),
         )
         if return_traffic(self.settings.gateway_dir, self.admin, act, lease, lapsed=lapsed):
-            _log.warning("%s: traffic returned from version %s to %s: %s", act.model, act.version, act.champion, reason)
+            told = (act.model, act.version, act.champion, reason)
+            _log.warning("%s: traffic returned from version %s to %s: %s", *told, extra=_about(lease))
 
     def _enforce(self) -> None:
         """Write again what stands returned and is not in force: Envoy was down, or this process died in between."""
@@ -138,9 +140,14 @@ class Watchdog:
         return found
 
 
+def _about(lease: CanaryLease) -> dict[str, object]:
+    """Which model and version a line of the log is about."""
+    return {"model_name": lease.plan.model, "version": lease.plan.version}
+
+
 def main() -> None:
     """Watch until the process is ended."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_as_json(None, None)
     settings = load_settings()
     _log.info("watching the leases in %s", settings.gateway_dir)
     Watchdog(settings).run()
