@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from include.lifecycle.errors import SourceUnavailableError
@@ -17,6 +17,7 @@ from include.lifecycle.monitoring.log_folder import LogFolder
 from include.lifecycle.monitoring.log_merging import merge_small
 from include.lifecycle.monitoring.log_retention import expire, finish_removals
 from include.lifecycle.monitoring.log_writing import write_segments
+from include.lifecycle.monitoring.security.access import remove_old
 from include.lifecycle.results import StageResult
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.spec import ModelSpec
@@ -43,8 +44,8 @@ def compact_predictions(rt: Runtime, spec: ModelSpec, *, now: datetime) -> Compa
     """Move closed segments into Parquet, merge small files, let go what `prediction_log.keep` no longer wants at `now`, ship the
     rest to `prediction_log.destination`.
 
-    May be killed and called again at any point. Raises SourceUnavailableError when another compaction of the model runs, and when
-    the database or S3 does not answer; what was compacted by then stays compacted.
+    Access files (wall time) go by the same `keep`. May be killed and called again at any point. Raises SourceUnavailableError when
+    another compaction of the model runs, and when the database or S3 does not answer; what was compacted by then stays compacted.
     """
     log = LogFolder.of(rt, spec)
     if not log.folder.is_dir() and log.destination is None:
@@ -66,6 +67,7 @@ def compact_predictions(rt: Runtime, spec: ModelSpec, *, now: datetime) -> Compa
             shipped=log.ship(),
         )
         finish_removals(rt, spec, log, pending)
+        remove_old(log.folder, datetime.now(UTC) - spec.prediction_log.keep)
     return result
 
 

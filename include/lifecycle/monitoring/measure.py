@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from include.lifecycle.monitoring.checks import CHECKS, Subject
+from include.lifecycle.monitoring.classification import classify
 from include.lifecycle.monitoring.health import health_of
 from include.lifecycle.monitoring.inputs.past import Past
 from include.lifecycle.monitoring.labels import Labelled
@@ -55,7 +56,10 @@ def measure_window(
         "mature_rows": mature,
         "health": health,
         "health_parts": parts,
-        "measurements": _numbers(spec, window, labelled, now) | kept | numbers_beside(window, labelled, outside, verdicts),
+        "measurements": _numbers(spec, window, labelled, now)
+        | kept
+        | numbers_beside(window, labelled, outside, verdicts)
+        | {"classification": classify(verdicts)},
         "verdicts": [verdict.model_dump(mode="json") for verdict in verdicts],
     }
 

@@ -35,7 +35,7 @@ the boundary, where steps are larger."""
 MOST_COLUMNS = 15
 """Columns whose pairs coverage looks at: 105 pairs."""
 _CELLS = 8
-_ONE_KEY = 0.05  # share of a client's rows above which rows of one key count apart
+_ONE_KEY, _FEW = 0.05, 10  # share and number of a client's rows above which rows of one key count apart
 _SAME = 1e-12
 
 
@@ -154,7 +154,7 @@ def once_per_key(keys: NDArray[np.object_]) -> Rows:
 
     codes, _ = pandas.factorize(keys, use_na_sentinel=True)
     series = pandas.Series(codes)
-    many = series.map(series.value_counts()).to_numpy() > max(_ONE_KEY * len(codes), 1)
+    many = series.map(series.value_counts()).to_numpy() > max(_ONE_KEY * len(codes), _FEW)
     return np.flatnonzero(many | (codes < 0) | ~series.duplicated().to_numpy())
 
 

@@ -1,11 +1,12 @@
 """Refused requests and bursts of one client, from the access log: an hour is compared with the hours before it.
 
-Counts are compared on a logarithmic scale, on which honest traffic of day and night is about symmetric; the bar is what an hour
-exceeds with the probability that the budget leaves (statistics/null.py), and never below a floor from the YAML.
+Counts are compared on a logarithmic scale and with the same hour of earlier days, so that day and night are no bursts; the bar is
+what an hour exceeds with the probability that the budget leaves (statistics/null.py), and never below a floor from the YAML.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,9 @@ Counts = NDArray[np.int64]
 
 DENIED, BURST = f"{ACCESS}:denied", f"{SECURITY}:burst"
 HOUR = timedelta(hours=1)
-_MINUTES = 60
+NOBODY = "(no known key)"
+_MINUTES, _DAY = 60, 24
+_FEWEST_DAYS = 3  # of history before an hour is compared with its own kind
 FEWEST_HOURS = 24
 """Hours of history below which an hour is compared with the floor alone (refusals) or not at all (bursts)."""
 
@@ -72,79 +75,94 @@ def _hours(spec: ModelSpec, window: Predictions) -> _Hours | None:
 
 
 def _denied(counts: AccessCounts, hours: _Hours, rules: SecuritySection, level: float) -> Verdict:
-    refused = counts.denied
-    before = _by_hour(counts.per_minute(refused, hours.history, hours.first), np.sum)
-    before = _since_first(before, counts, hours)
-    now = _by_hour(counts.per_minute(refused, hours.first, hours.last), np.sum)
-    bar = _bar(before, level) if before.size >= FEWEST_HOURS else 0.0
-    threshold, worst = max(float(rules.denied_per_hour), bar), int(now.max())
-    inside = refused & (counts.minutes >= hours.first)
-    whose: dict[str, int] = {}
-    for client, requests in zip(counts.clients[inside], counts.requests[inside], strict=True):
-        whose[str(client) or "(no known key)"] = whose.get(str(client) or "(no known key)", 0) + int(requests)
+    refused, inside = counts.denied, counts.minutes >= hours.first
+    begun = max(int(counts.minutes.min()) - hours.history, 0) // _MINUTES
+    before = _earlier(counts.per_minute(refused, hours.history, hours.first), np.sum)[begun:]
+    now = _hourly(counts.per_minute(refused, hours.first, hours.last), np.sum)
+    bars = hour_bars(before, now.size, level, float(rules.denied_per_hour))
+    worst = int(np.argmax(now / bars))
+    whose = Counter[str]()
+    for client, requests in zip(counts.clients[refused & inside], counts.requests[refused & inside], strict=True):
+        whose[str(client) or NOBODY] += int(requests)
     evidence: dict[str, Any] = {
-        "effect": float(worst),
-        "threshold": threshold,
-        "null_threshold": bar,
+        "effect": float(now[worst]),
+        "threshold": float(bars[worst]),
         "hours_before": int(before.size),
         "refused": int(now.sum()),
-        "by_client": dict(sorted(whose.items(), key=lambda item: -item[1])[:10]),
+        "by_client": dict(whose.most_common(10)),
         "severity": "warn",
         "rule": DENIED,
-        "rows": int(counts.requests[counts.minutes >= hours.first].sum()),
+        "rows": int(counts.requests[inside].sum()),
     }
-    told = f"{worst} requests without a good key in the worst hour, {int(now.sum())} in all; bar {threshold:.0f}"
-    return Verdict(check=DENIED, outcome=Outcome.FAIL if worst > threshold else Outcome.PASS, reason=told, evidence=evidence)
+    told = f"{now[worst]} requests without a good key in the worst hour, {now.sum()} in all; bar {bars[worst]:.0f}"
+    fails = now[worst] > bars[worst]
+    return Verdict(check=DENIED, outcome=Outcome.FAIL if fails else Outcome.PASS, reason=told, evidence=evidence)
 
 
 def _bursts(counts: AccessCounts, clients: Sequence[str], hours: _Hours, rules: SecuritySection, level: float) -> Verdict:
     """Each client's busiest minute against its busiest minutes of the hours before; a new one against the busiest client."""
+    floor = float(rules.burst_per_minute)
     peaks = {name: _peaks(counts, name, hours) for name in clients}
-    bars = {name: max(rules.burst_per_minute, _bar(before, level)) for name, (before, _) in peaks.items() if _enough(before)}
-    usual = max(bars.values(), default=None)
-    judged = {name: (int(now.max()), bars.get(name, usual)) for name, (_, now) in peaks.items()}
-    known = {name: (peak, float(bar)) for name, (peak, bar) in judged.items() if bar is not None}
+    bars = {name: hour_bars(before, now.size, level, floor) for name, (before, now) in peaks.items() if before.size >= FEWEST_HOURS}
     evidence: dict[str, Any] = {
         "rule": BURST,
-        "severity": "warn",
+        "severity": "act",
         "clients": len(clients),
-        "too_new": sorted(set(judged) - set(known)),
+        "too_new": sorted(set(peaks) - set(bars)),
     }
-    if not known:
+    if not bars:
         reason = f"no client has {FEWEST_HOURS} hours of traffic to compare with"
         return Verdict(check=BURST, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence=evidence)
-    worst = max(known, key=lambda name: known[name][0] / known[name][1])
-    peak, bar = known[worst]
-    evidence |= {"client": worst, "effect": float(peak), "threshold": bar, "rows": int(counts.requests.sum())}
-    told = f"client {worst}: {peak} requests in its busiest minute, bar {bar:.0f}"
-    return Verdict(check=BURST, outcome=Outcome.FAIL if peak > bar else Outcome.PASS, reason=told, evidence=evidence)
+    usual = np.max(list(bars.values()), axis=0)
+    found = []
+    for name, (_, now) in peaks.items():
+        bar = bars.get(name, usual)
+        at = int(np.argmax(now / bar))
+        found.append((float(now[at] / bar[at]), name, float(now[at]), float(bar[at])))
+    ratio, worst, peak, bar_of = max(found)
+    evidence |= {"client": worst, "effect": peak, "threshold": bar_of, "rows": int(counts.requests.sum())}
+    told = f"client {worst}: {peak:.0f} requests in its busiest minute, bar {bar_of:.0f}"
+    return Verdict(check=BURST, outcome=Outcome.FAIL if ratio > 1 else Outcome.PASS, reason=told, evidence=evidence)
 
 
 def _peaks(counts: AccessCounts, client: str, hours: _Hours) -> tuple[Counts, Counts]:
+    """Busiest minute of each hour, since the client's first request in the history and in the window."""
     mine = counts.clients == client
-    before = _by_hour(counts.per_minute(mine, hours.history, hours.first), np.max)
+    before = _earlier(counts.per_minute(mine, hours.history, hours.first), np.max)
     active = np.flatnonzero(before)
-    return before[active[0] :] if active.size else before[:0], _by_hour(counts.per_minute(mine, hours.first, hours.last), np.max)
+    now = _hourly(counts.per_minute(mine, hours.first, hours.last), np.max)
+    return (before[active[0] :] if active.size else before[:0]), now
 
 
-def _enough(before: Counts) -> bool:
-    return before.size >= FEWEST_HOURS
-
-
-def _since_first(before: Counts, counts: AccessCounts, hours: _Hours) -> Counts:
-    """Only hours since there is an access log."""
-    begun = int(counts.minutes.min()) - hours.history
-    return before[max(begun, 0) // _MINUTES :]
-
-
-def _by_hour(minutes: Counts, fold: Any) -> Counts:
-    """Fold each full or begun hour, counted from the end: (hours,)."""
+def _earlier(minutes: Counts, fold: Any) -> Counts:
+    """Fold hours that end where `minutes` end, the first may be a part."""
     padded = np.concatenate([np.zeros(-minutes.size % _MINUTES, dtype=np.int64), minutes])
     return np.asarray(fold(padded.reshape(-1, _MINUTES), axis=1), dtype=np.int64)
 
 
-def _bar(before: Counts, level: float) -> float:
-    """What an hour like those before (h,) exceeds with probability `level`."""
-    logs = np.log1p(before.astype(np.float64))
-    hours = DrawnWindows([], list(range(logs.size)), float(logs.size), 1)
-    return float(np.expm1(min(null_threshold(logs, level, independent_windows(logs, hours)), 40.0)))
+def _hourly(minutes: Counts, fold: Any) -> Counts:
+    """Fold hours that begin where `minutes` begin, the last may be a part."""
+    padded = np.concatenate([minutes, np.zeros(-minutes.size % _MINUTES, dtype=np.int64)])
+    return np.asarray(fold(padded.reshape(-1, _MINUTES), axis=1), dtype=np.int64)
+
+
+def hour_bars(before: Counts, hours: int, level: float, floor: float) -> NDArray[np.float64]:
+    """What each of the `hours` after those `before` exceeds with probability `level`, never below `floor`.
+
+    With three days and more, an hour is expected to be as the same hour of those days on average; what is left of the logarithms
+    is what varies.
+    """
+    if before.size < FEWEST_HOURS:
+        return np.full(hours, floor)
+    logs, phase = np.log1p(before.astype(np.float64)), np.arange(before.size) % _DAY
+    means = np.full(_DAY, logs.mean())
+    days = before.size // _DAY
+    if days >= _FEWEST_DAYS:
+        means = np.bincount(phase, weights=logs, minlength=_DAY) / np.bincount(phase, minlength=_DAY)
+    rest = logs - means[phase]
+    if days >= _FEWEST_DAYS:
+        rest *= np.sqrt((days + 1) / (days - 1))  # means of so few days follow the logarithms, and are uncertain themselves
+    drawn = DrawnWindows([], list(range(rest.size)), float(rest.size), 1)
+    beyond = null_threshold(rest, level, independent_windows(rest, drawn))
+    expected = means[(before.size + np.arange(hours)) % _DAY]
+    return np.asarray(np.maximum(np.expm1(np.minimum(expected + beyond, 40.0)), floor))
