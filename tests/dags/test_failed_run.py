@@ -70,7 +70,8 @@ def test_a_failed_run_is_reported_and_stays_failed(rt):
     assert (found[("register_model", -1)], found[("training_ended", -1)]) == ("upstream_failed", "upstream_failed")
     assert found[("report_failure", -1)] == "success"
     assert str(run.state) == "failed"
-    (entry,) = rt.ledger.read(MODEL)
+    entry, alert = rt.ledger.read(MODEL)
+    assert alert["act"] == "raise alert"
     assert entry["act"] == "training failed"
     assert entry["reason"].startswith("training failed at tune[1]: DataInvalidError: one class only. The champion keeps serving")
     assert entry["run_id"] == run.run_id

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
+from include.lifecycle.alerting.events import tell_rollout
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GatewayRejectedError, LeaseLostError, LifecycleError
 from include.lifecycle.ledger import Entry, Phase
@@ -168,6 +169,8 @@ class Drive:
             update |= {"measurement": Measurement(), "cursor": cursor}
         drive = replace(self, status=self.status.model_copy(update=update))
         with transaction(self.rt.engine) as connection:
+            if not transition.state.is_open:  # first, since it takes the model's lock, as others do before they take the row's
+                tell_rollout(connection, self.rt, self.lease.rollout_id, self.plan, drive.status.state, drive.status.reason)
             self._note(connection, transition, "done", transition.reason)
             drive._save(connection, closing=not transition.state.is_open)
             if not transition.state.is_open:

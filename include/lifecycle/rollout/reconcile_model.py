@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, RowMapping
 
+from include.lifecycle.alerting.events import end_event, tell_event
+from include.lifecycle.alerting.kinds import FOREIGN_CHANGE, MODEL_DOWN, ROLLOUT_BACK
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError, LifecycleError
 from include.lifecycle.ledger import Entry
@@ -22,6 +24,8 @@ from include.lifecycle.rollout.ways_back.rollback import roll_back_model
 from include.lifecycle.rollout.ways_back.rollback_notes import unfinished
 from include.lifecycle.runtime import RunContext, Runtime
 
+_ALERTS = {"foreign_change": (FOREIGN_CHANGE, ""), "rollback": (ROLLOUT_BACK, "newest"), "alert": (MODEL_DOWN, "server")}
+"""Kind of alert, and its key, by the kind of what is reported; a change by hand has a key of its own."""
 _PATIENCE = timedelta(minutes=3)  # a rollback that is not over after this has lost its task
 
 
@@ -48,7 +52,10 @@ class ModelUpkeep:
 
     def aliases(self) -> Iterator[str]:
         """Report aliases that were moved by hand; they are not followed."""
-        for alias, pair in self.hands.foreign_aliases(self.rt, self.model).items():
+        found = self.hands.foreign_aliases(self.rt, self.model)
+        if not found:
+            self._end(FOREIGN_CHANGE, "alias", "the aliases are where we left them")
+        for alias, pair in found.items():
             reason = f"alias {alias} is at version {pair['found']}, we left it at {pair['expected']}"
             self._report("foreign_change", "report change by hand", reason, f"alias:{alias}:{pair['expected']}:{pair['found']}")
             yield reason
@@ -78,6 +85,7 @@ class ModelUpkeep:
             fresh = self._start(desired.champion or 0, baseline.server, baseline=True)
             baseline = Baseline(percent=baseline.percent, server=fresh)
             yield f"baseline of version {desired.champion} was not running; started on port {fresh.port}"
+        self._end(MODEL_DOWN, "server", "its servers run")
         wanted = desired.model_copy(update={"servers": desired.servers | moved, "baseline": baseline})
         if not wanted.same_intent(desired):
             self._apply(wanted, desired)
@@ -193,6 +201,10 @@ class ModelUpkeep:
             row = open_rollout(connection, self.model)
             return read_desired(connection, self.model), bool(row and row["status"].get("pending"))
 
+    def _end(self, kind: str, key: str, reason: str) -> None:
+        with transaction(self.rt.engine) as connection:
+            end_event(connection, self.rt, kind, self.model, key=key, reason=reason, actor="reconcile")
+
     def _report(self, kind: str, act: str, reason: str, key: str, **evidence: str) -> None:
         entry = Entry(
             model=self.model,
@@ -203,4 +215,9 @@ class ModelUpkeep:
             idempotency_key=f"{'foreign' if kind == 'foreign_change' else kind}:{self.model}:{key}",
             evidence=evidence,
         )
-        self.rt.ledger.write(entry)
+        about = _ALERTS.get(kind)
+        with transaction(self.rt.engine) as connection:
+            self.rt.ledger.write(entry, connection)
+            if about is not None:
+                about_key = key.partition(":")[0] if kind == "foreign_change" else about[1]
+                tell_event(connection, self.rt, about[0], self.model, key=about_key, reason=reason, actor="reconcile")

@@ -7,7 +7,11 @@ candidate or the gateway; this stage makes that visible. Upkeep closes what even
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from include.lifecycle.alerting.events import tell_event
+from include.lifecycle.alerting.kinds import TRAINING_FAILED
+from include.lifecycle.database import transaction
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.client import champion_version, registry_calls
@@ -34,6 +38,9 @@ def report_failure(
     why = "; ".join(f"{task}: {reason}" for task, reason in told.items()) or "a task failed"
     message = f"training failed at {why}. {serving}"
     closed = finish_requests(rt, spec.name, run.run_id, "failed", None, message)
+    about: dict[str, Any] = {"key": "newest", "reason": message, "actor": run.actor, "run": run.run_id, "tasks": sorted(told)}
+    with transaction(rt.engine) as connection:
+        tell_event(connection, rt, TRAINING_FAILED, spec.name, **about)
     entry = rt.ledger.write(
         Entry(
             model=spec.name,

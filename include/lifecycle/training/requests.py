@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
+from include.lifecycle.alerting.events import end_event, tell_event
+from include.lifecycle.alerting.kinds import TRAINING_FAILED
 from include.lifecycle.data.given import check_given
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.decisions.schedule import cron_of, last_slot
@@ -106,16 +108,19 @@ def finish_requests(
     Run ids are unique in a Dag only: the cron runs of two models have the same one. A run whose failed task a person ran again
     may end well after all: `done` also takes what the failure had closed.
     """
+    if connection is None:
+        with transaction(rt.engine) as own:
+            return finish_requests(rt, model, run_id, state, version, outcome, own)
+    if state == "done":
+        told = f"run {run_id} made version {version}"
+        end_event(connection, rt, TRAINING_FAILED, model, key="newest", reason=told, actor="training")
     takable = ("claimed", "failed") if state == "done" else ("claimed",)
     statement = (
         update(training_requests)
         .where(_ROWS.model == model, _ROWS.run_id == run_id, _ROWS.state.in_(takable))
         .values(state=state, version=version, outcome=outcome)
     )
-    if connection is not None:
-        return int(connection.execute(statement).rowcount)
-    with transaction(rt.engine) as own:
-        return int(own.execute(statement).rowcount)
+    return int(connection.execute(statement).rowcount)
 
 
 def release_stale(rt: Runtime, run_state: Callable[[str, str], RunState]) -> list[int]:
@@ -137,6 +142,9 @@ def release_stale(rt: Runtime, run_state: Callable[[str, str], RunState]) -> lis
             lock_model(connection, row.model)
             if connection.execute(update(training_requests).where(still).values(values)).rowcount:
                 freed.append(int(row.id))
+                if found == "failed":
+                    told = {"key": "newest", "reason": f"run {row.run_id} failed without a word", "actor": "upkeep"}
+                    tell_event(connection, rt, TRAINING_FAILED, row.model, **told)
     return freed
 
 

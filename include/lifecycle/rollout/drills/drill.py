@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+from include.lifecycle.alerting.events import PLATFORM, end_event, tell_event
+from include.lifecycle.alerting.kinds import DRILL_FAILED
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.ledger import Entry
@@ -61,4 +63,8 @@ def _note(rt: Runtime, run: RunContext, report: DrillReport) -> None:
         run_id=run.run_id,
         evidence=report.model_dump(mode="json"),
     )
-    rt.ledger.write(entry)
+    failed = report.verdict == "fail"
+    with transaction(rt.engine) as connection:
+        rt.ledger.write(entry, connection)
+        told = {"key": "newest", "reason": report.reason, "actor": run.actor}
+        (tell_event if failed else end_event)(connection, rt, DRILL_FAILED, PLATFORM, **told)

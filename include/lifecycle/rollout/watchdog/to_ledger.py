@@ -7,6 +7,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import Connection
+
+from include.lifecycle.alerting.events import PLATFORM, end_event, tell_event
+from include.lifecycle.alerting.kinds import MODEL_DOWN, WATCHDOG_SILENT
+from include.lifecycle.database import transaction
 from include.lifecycle.ledger import Entry
 from include.lifecycle.rollout.gateway.access_log import Position, read_lines
 from include.lifecycle.rollout.watchdog.health import GAUGES
@@ -41,7 +46,9 @@ def import_journal(rt: Runtime) -> Iterator[str]:
             idempotency_key=f"watchdog:{told['model']}:{told['act']}:{told['wall_at']}",
             evidence={name: value for name, value in told.items() if name not in ("act", "model", "reason")},
         )
-        rt.ledger.write(entry)
+        with transaction(rt.engine) as connection:
+            rt.ledger.write(entry, connection)
+            _tell(connection, rt, told)
         yield f"{told['model']}: {told['act']}, {told['reason']}"
     if after != position:
         write_whole(place, json.dumps({"inode": after.inode, "offset": after.offset}))
@@ -55,6 +62,8 @@ def silence(rt: Runtime) -> Iterator[str]:
     looked = gauges.stat().st_mtime if gauges.is_file() else time.time()
     seconds = time.time() - looked
     if seconds < SILENT_AFTER:
+        with transaction(rt.engine) as connection:
+            end_event(connection, rt, WATCHDOG_SILENT, PLATFORM, key="look", reason="it looks again", actor="reconcile")
         return
     reason = f"the watchdog has not looked for {seconds:.0f} s: a canary's lease would not be enforced"
     entry = Entry(
@@ -64,10 +73,19 @@ def silence(rt: Runtime) -> Iterator[str]:
         reason=reason,
         actor="reconcile",
         idempotency_key=f"watchdog-silent:{looked:.0f}",
-        evidence={"severity": "P1"},
     )
-    rt.ledger.write(entry)
+    with transaction(rt.engine) as connection:
+        rt.ledger.write(entry, connection)
+        tell_event(connection, rt, WATCHDOG_SILENT, PLATFORM, key="look", reason=reason, actor="reconcile")
     yield reason
+
+
+def _tell(connection: Connection, rt: Runtime, told: dict[str, Any]) -> None:
+    """A model that is down is an alert until it is up."""
+    if told["act"] == "model_down":
+        tell_event(connection, rt, MODEL_DOWN, told["model"], key="serving", reason=told["reason"], actor="watchdog")
+    elif told["act"] == "model_up":
+        end_event(connection, rt, MODEL_DOWN, told["model"], key="serving", reason=told["reason"], actor="watchdog")
 
 
 def _line(line: bytes) -> dict[str, Any] | None:

@@ -202,7 +202,9 @@ def test_an_approval_does_not_count_when_the_champion_changed(rt, poll, world, r
     assert candidate_state(rt) == "open"  # judged against 6 and asked about anew
     assert not asked.confirm().approved
     acts = [
-        row["act"] for row in rt.ledger.read("churn") if row["idempotency_key"].startswith(f"rollout:{asked.rollout_id}:again")
+        row["act"]
+        for row in rt.ledger.read("churn")
+        if (row["idempotency_key"] or "").startswith(f"rollout:{asked.rollout_id}:again")
     ]
     assert acts == ["candidate waits again", "check again before traffic"]
 

@@ -217,7 +217,8 @@ def test_reconcile_fetches_damaged_files_and_reports_a_model_that_stays_down(rt,
     world.fail["ensure_server"] = GateFailedError("state FATAL")
     for _ in range(2):
         assert [one for one in reconcile(rt, ["churn"], hands=world.hands()) if "FATAL" in one]
-    (alert,) = rt.ledger.read("churn", kind="alert")
+    raised, alert = rt.ledger.read("churn", kind="alert")
+    assert (raised["act"], raised["evidence"]["severity"]) == ("raise alert", "P0")
     assert (alert["act"], alert["evidence"]["severity"]) == ("model_down", "P0")
 
 

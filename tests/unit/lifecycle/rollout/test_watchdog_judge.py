@@ -212,6 +212,7 @@ def test_the_journal_is_imported_once_and_a_torn_line_is_told(rt):
     assert len(list(import_journal(rt))) == 3
     rows = rt.ledger.read("churn")
     assert [(one["kind"], one["act"], one["version_before"]) for one in rows] == [
+        ("alert", "raise alert", None),
         ("alert", "model_down", None),
         ("rollout", "returned", 8),
     ]
