@@ -5,8 +5,10 @@ Two lines of one prediction have the same event time, so a slice holds all lines
 
 from __future__ import annotations
 
+import json
 import math
-from datetime import datetime
+import os
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,16 +16,16 @@ from include.lifecycle.monitoring.windows import Window
 from include.serving.log_manifest import CompactedFile, read_manifest
 from include.serving.log_schema import live_segments
 
-_HEAD = 64 * 1024  # bytes of a segment that its line length is judged by
+_PEEK = 64 * 1024  # bytes at both ends of a segment that are looked at
 
 
 def estimated_rows(folder: Path, since: datetime, until: datetime) -> int:
-    """About how many rows the log has with `since` <= event time < `until`: compacted files by their share of the range, segments
-    in full. Reads the manifest and a few kilobytes per segment."""
+    """About how many rows the log has with `since` <= event time < `until`: files and segments by their share of the range.
+
+    Reads the manifest and a few kilobytes per segment. Nothing but memory and time depends on how good it is."""
     compacted = read_manifest(folder)
-    return round(
-        sum(_within(file, since, until) for file in compacted) + sum(_lines(path) for path in live_segments(folder, compacted))
-    )
+    known = sum(_within(file, since, until) for file in compacted)
+    return round(known + sum(_lines(path, since, until) for path in live_segments(folder, compacted)))
 
 
 def slices(window: Window, rows: int, most: int) -> list[Window]:
@@ -37,18 +39,35 @@ def _within(file: CompactedFile, since: datetime, until: datetime) -> float:
     if file.event_time_min is None or file.event_time_max is None:
         return 0.0
     first, last = datetime.fromisoformat(file.event_time_min), datetime.fromisoformat(file.event_time_max)
+    return file.rows * _shared(first, last, since, until)
+
+
+def _shared(first: datetime, last: datetime, since: datetime, until: datetime) -> float:
+    """Which part of [first, last] lies in [since, until)."""
     if last < since or first >= until:
         return 0.0
     length = (last - first).total_seconds()
-    shared = (min(last, until) - max(first, since)).total_seconds()
-    return file.rows * (shared / length if length > 0 else 1.0)
+    return (min(last, until) - max(first, since)).total_seconds() / length if length > 0 else 1.0
 
 
-def _lines(segment: Path) -> float:
+def _lines(segment: Path, since: datetime, until: datetime) -> float:
+    """Rows of a segment in the range, by its size, the length of its first lines, and its first and last event time."""
     try:
         with segment.open("rb") as lines:
-            head = lines.read(_HEAD)
-        size = segment.stat().st_size
+            head = lines.read(_PEEK)
+            size = lines.seek(0, os.SEEK_END)
+            lines.seek(max(0, size - _PEEK))
+            tail = lines.read(_PEEK)
     except FileNotFoundError:  # rotated or compacted meanwhile
         return 0.0
-    return size / len(head) * head.count(b"\n") if head else 0.0
+    rows = size / len(head) * head.count(b"\n") if head else 0.0
+    times = [at for line in (head.split(b"\n", 1)[0], *tail.split(b"\n")[-2:-1]) if (at := _event_time(line)) is not None]
+    return rows * (_shared(min(times), max(times), since, until) if times else 1.0)
+
+
+def _event_time(line: bytes) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(json.loads(line)["event_time"])
+    except (ValueError, KeyError, TypeError):  # a torn line tells nothing
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
