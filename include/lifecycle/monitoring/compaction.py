@@ -44,8 +44,8 @@ def compact_predictions(rt: Runtime, spec: ModelSpec, *, now: datetime) -> Compa
     """Move closed segments into Parquet, merge small files, let go what `prediction_log.keep` no longer wants at `now`, ship the
     rest to `prediction_log.destination`.
 
-    Access files (wall time) go by the same `keep`. May be killed and called again at any point. Raises SourceUnavailableError when
-    another compaction of the model runs, and when the database or S3 does not answer; what was compacted by then stays compacted.
+    Access files (wall time) go by the same `keep`. May be killed and called again at any point. Raises SourceUnavailableError
+    when another compaction of the model runs, and when the database or S3 does not answer; what was compacted by then stays so.
     """
     log = LogFolder.of(rt, spec)
     if not log.folder.is_dir() and log.destination is None:

@@ -160,6 +160,9 @@ def _whole_rows(rules: FaultsSection, feed: FeedReference | None, columns: list[
     """Rows that came before: the same key, event time and features; without a key the same features."""
     keyless = np.fromiter((key is None for key in window.keys), dtype=np.bool_, count=window.rows)
     check = f"{DATA_FAULT}:{ROWS}"
+    if window.total > window.rows:
+        reason = f"{window.rows} rows are a sample of {window.total}: what came twice is mostly not in it twice"
+        return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence={"rows": window.rows})
     if feed is None and keyless.mean() > rules.duplicates:
         reason = "requests carry no keys, and the profile is from before repeats in the hold-out were counted"
         return Verdict(check=check, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence={"rows": window.rows})

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, RowMapping, select
 
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.database import lock_model, transaction
-from include.lifecycle.errors import LifecycleError, SourceUnavailableError
+from include.lifecycle.errors import DataInvalidError, LifecycleError, SourceUnavailableError
 from include.lifecycle.monitoring.counting.arrays import count_window
 from include.lifecycle.monitoring.counting.counts import WindowCounts
 from include.lifecycle.monitoring.counting.keeping import keep_counts
@@ -206,7 +206,13 @@ def _labels(look: _Look, span: tuple[datetime, datetime]) -> Labels:
 def usable_profiles(rt: Runtime, model: str, profiles: Profiles | None = None) -> Callable[[int], Profile | None]:
     """A version's profile, read once (default: from the registry); None when it has no usable one."""
     read, known = profiles or (lambda version: _registered_profile(rt, model, version)), dict[int, Profile | None]()
-    return lambda version: known[version] if version in known else known.setdefault(version, _profile_or_none(read, version))
+
+    def usable(version: int) -> Profile | None:
+        if version not in known:
+            known[version] = _profile_or_none(read, model, version)
+        return known[version]
+
+    return usable
 
 
 def _registered_profile(rt: Runtime, model: str, version: int) -> Profile:
@@ -215,10 +221,13 @@ def _registered_profile(rt: Runtime, model: str, version: int) -> Profile:
     return read_profile(materialise_profile(rt, model, version))
 
 
-def _profile_or_none(read: Profiles, version: int) -> Profile | None:
+def _profile_or_none(read: Profiles, model: str, version: int) -> Profile | None:
     """The profile, or None when this version never had a good one; an MLflow that is down is no reason to judge without it."""
     try:
-        return read(version)
+        found = read(version)
+        if found.model != model:
+            raise DataInvalidError(f"its reference profile is of model {found.model}")
+        return found
     except SourceUnavailableError:
         raise
     except LifecycleError as problem:

@@ -87,7 +87,7 @@ def _standing(cause: str, seen: Sequence[tuple[Window, Verdict]]) -> Standing:
 
 def _direction(verdict: Verdict) -> bool:
     """Too high or too low: a gap that changes its sign confirms nothing."""
-    return float(verdict.evidence.get("gap", 0.0)) >= 0
+    return float(verdict.evidence.get("gap") or 0.0) >= 0
 
 
 def refresh_signals(
@@ -157,7 +157,7 @@ def _raise(connection: Connection, rt: Runtime, run: RunContext, spec: ModelSpec
         return
     now = rt.clock.now()
     fresh = {
-        "effect": float(failure.evidence.get("effect", 0.0)),
+        "effect": float(failure.evidence.get("effect") or 0.0),
         "severity": str(failure.evidence.get("severity", "warn")),
         "version": version,
         "last_seen": standing.last_failed or now,

@@ -117,9 +117,20 @@ def is_due(window: Window, rows: int, mature_rows: int, last: Measured | None, *
 
 def store_window(connection: Connection, values: dict[str, Any]) -> int | None:
     """Insert one measured window and return its id; None when that revision stands already (another run was quicker)."""
-    statement = insert(table).values(values).on_conflict_do_nothing(constraint="windows_once").returning(table.c.id)
+    told = {name: finite(value) for name, value in values.items()}
+    statement = insert(table).values(told).on_conflict_do_nothing(constraint="windows_once").returning(table.c.id)
     found = connection.execute(statement).scalar_one_or_none()
     return None if found is None else int(found)
+
+
+
+def finite(value: Any) -> Any:
+    """JSON-plain data with None for NaN and infinities, which JSON lacks: one infinite value must not cost its window."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def newest_version(connection: Connection, model: str) -> int | None:

@@ -44,6 +44,9 @@ def check_bias(spec: ModelSpec, profile: Profile, window: Predictions, labelled:
     verdicts: list[Verdict] = []
     for names in attributes:
         attribute = "*".join(names)
+        if not window.rows:
+            verdicts.append(Verdict(check=f"{BIAS}:{attribute}", outcome=Outcome.INCONCLUSIVE, reason="no predictions"))
+            continue
         if missing := [name for name in names if name not in window.features]:
             reason = f"{', '.join(missing)} is no feature, so the prediction log does not hold it"
             verdicts.append(Verdict(check=f"{BIAS}:{attribute}", outcome=Outcome.INCONCLUSIVE, reason=reason))
