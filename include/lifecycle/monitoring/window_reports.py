@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Profiles = Callable[[int], Profile]
 MOST_PER_RUN = 3
 """Reports that one run writes, the newest windows first: after an outage people want the last hours, not all of them."""
+_SPARE = 2  # so many times the sample is read of a large window: requests differ in their rows
 
 
 def models_with_reports_due(connection: Connection, specs: Sequence[ModelSpec]) -> list[str]:
@@ -86,7 +87,7 @@ def _due(connection: Connection, spec: ModelSpec) -> list[RowMapping]:
 
 
 def _newest(spec: ModelSpec) -> Select[tuple[object, ...]]:
-    columns = (table.c.version, table.c.window_start, table.c.window_end, table.c.report, table.c.verdicts)
+    columns = (table.c.version, table.c.window_start, table.c.window_end, table.c.rows, table.c.report, table.c.verdicts)
     same = (table.c.window_start, table.c.window_end, table.c.version)
     known = func.max(table.c.report).over(partition_by=same).label("known")
     newest = select(*columns, known).where(table.c.model == spec.name, table.c.rows >= spec.monitoring.minimum_rows)
@@ -96,9 +97,13 @@ def _newest(spec: ModelSpec) -> Select[tuple[object, ...]]:
 
 
 def _write(spec: ModelSpec, rt: Runtime, row: RowMapping, profile: Profile) -> Path:
-    window = Window(row["window_start"], row["window_end"])
-    with open_log(spec, rt.storage.predictions(spec.name), window.start, window.end, configured=rt.settings) as predictions:
-        snapshot = evidently_snapshot(spec, profile, predictions.read(row["version"], window))
+    window, folder = Window(row["window_start"], row["window_end"]), rt.storage.predictions(spec.name)
+    share = min(1.0, _SPARE * spec.monitoring.report_rows / row["rows"])
+    with open_log(spec, folder, window.start, window.end, configured=rt.settings, share=share) as predictions:
+        found = predictions.read(row["version"], window)
+    if not found.rows:
+        raise ReportFailedError(f"the prediction log holds no row of version {row['version']} in {window.start} to {window.end}")
+    snapshot = evidently_snapshot(spec, profile, found)
     path = rt.storage.reports(spec.name) / page_name(window.start, row["version"])
     write_whole(path, snapshot.get_html_str(as_iframe=False))
     if spec.monitoring.workspace:

@@ -9,7 +9,7 @@ from html import escape
 
 import numpy as np
 
-from include.lifecycle.evaluation.plots import line_chart
+from include.lifecycle.evaluation.plots import COLOURS, WIDTH, line_chart
 
 MOST_CELLS = 48
 """Stretches of time on a map; more windows than that are drawn together, each stretch by its largest value."""
@@ -23,11 +23,12 @@ Series = tuple[str, Sequence[tuple[datetime, float]]]
 def over_time(title: str, up: str, start: datetime, series: Sequence[Series]) -> tuple[str, str]:
     """(title, SVG) of named values at times; the axis counts days from `start`."""
     lines = []
-    for name, points in series:
+    for _, points in series:
         known = [(at, value) for at, value in points if value is not None and math.isfinite(value)]
         days = np.array([(at - start).total_seconds() / 86400 for at, _ in known], dtype=np.float64)
-        lines.append((name, days, np.array([value for _, value in known], dtype=np.float64)))
-    return title, line_chart(title, f"days from {start:%Y-%m-%d}", up, lines)
+        lines.append(("", days, np.array([value for _, value in known], dtype=np.float64)))
+    chart = line_chart(title, f"days from {start:%Y-%m-%d}", up, lines)
+    return title, chart.removesuffix("</svg>") + _legend([name for name, _ in series]) + "</svg>"
 
 
 def ratio_map(title: str, rows: Mapping[str, Mapping[datetime, float]], times: Sequence[datetime]) -> tuple[str, str]:
@@ -48,6 +49,14 @@ def ratio_map(title: str, rows: Mapping[str, Mapping[datetime, float]], times: S
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{wide}" height="{height}" role="img" aria-label="{escape(title)}" '
         f'font-family="sans-serif" font-size="10" fill="#24292f">{"".join(parts)}</svg>'
     )
+
+
+def _legend(names: Sequence[str]) -> str:
+    """The lines' names beside the title, where no line can cross them."""
+    if len(names) < 2:
+        return ""
+    told = [f'<tspan fill="{COLOURS[place % len(COLOURS)]}"> {escape(name)}</tspan>' for place, name in enumerate(names)]
+    return f'<text x="{WIDTH - 8}" y="14" text-anchor="end">{"".join(told)}</text>'
 
 
 def _stretches(times: Sequence[datetime]) -> list[list[datetime]]:

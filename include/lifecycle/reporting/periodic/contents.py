@@ -17,6 +17,7 @@ from include.lifecycle.reporting.periodic.parts.goals import goals
 from include.lifecycle.reporting.periodic.parts.health import health
 from include.lifecycle.reporting.periodic.parts.performance import performance
 from include.lifecycle.reporting.periodic.parts.rollouts import rollouts
+from include.lifecycle.reporting.periodic.parts.service import service
 from include.lifecycle.reporting.periodic.parts.summary import summary
 from include.lifecycle.reporting.periodic.parts.trainings import trainings
 from include.lifecycle.reporting.periodic.parts.trend import trend
@@ -37,9 +38,9 @@ def parts_of(material: Material, figures: Figures, history: Sequence[Figures]) -
     """The report's parts; `history`: figures of earlier periods, oldest first."""
     head, told = summary(material, figures), trend([*history, figures])
     if material.period.kind == "daily":
-        state = [health(material), checks(material), drift(material), performance(material)]
+        state = [health(material), checks(material), service(material), drift(material), performance(material)]
         return [head, *state, alerts(material), decisions(material), rollouts(material), goals(material, figures), told]
-    measured = [performance(material), versions(material), health(material), drift(material), checks(material)]
+    measured = [performance(material), versions(material), health(material), drift(material), checks(material), service(material)]
     acted = [decisions(material), trainings(material), rollouts(material), alerts(material)]
     worth = [business(material), cost(material, figures), goals(material, figures)]
     if material.period.kind == "weekly":

@@ -133,17 +133,17 @@ def planned_trainings(spec: ModelSpec, start: datetime, end: datetime) -> int:
 def response_times(material: Material) -> list[tuple[Row, timedelta, bool]]:
     """Alerts of the period with how long it took until somebody answered or the cause was over, and whether that was in time.
 
-    An alert that nobody answered counts once its time is over, as late by now.
+    Wall time, as `alerts.respond_within` is. An alert that nobody answered counts once its time is over, as late by now.
     """
     found = []
     for row in material.alerts:
         if row["first_seen"] < material.period.start:
             continue
         allowed: timedelta = getattr(material.spec.alerts.respond_within, row["severity"])
-        ends = [at for at in (row["acknowledged_at"], row["resolved_at"]) if at is not None]
-        took = (min(ends) if ends else material.now) - row["first_seen"]
-        if ends or took > allowed:
-            found.append((row, took, bool(ends) and took <= allowed))
+        answered = row["answered_wall_at"] is not None
+        took = (row["answered_wall_at"] or material.wall_now) - row["wall_at"]
+        if answered or took > allowed:
+            found.append((row, took, answered and took <= allowed))
     return found
 
 
@@ -169,11 +169,12 @@ def outages(material: Material) -> list[tuple[datetime, timedelta]]:
 
 
 def availability(material: Material) -> float | None:
-    """Share of the period so far with a healthy server; None when the model neither serves nor answered anything."""
-    length = (material.until - material.period.start).total_seconds()
-    if length <= 0 or (material.champion is None and not material.current):
+    """Share of the period so far with a healthy server; None when nothing says that the model served in it."""
+    length, down = (material.until - material.period.start).total_seconds(), outages(material)
+    serves = material.champion is not None and material.now < material.period.end
+    if length <= 0 or not (serves or down or material.current):
         return None
-    return max(0.0, 1 - sum(lasted.total_seconds() for _, lasted in outages(material)) / length)
+    return max(0.0, 1 - sum(lasted.total_seconds() for _, lasted in down) / length)
 
 
 def _told_at(row: Row) -> datetime:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, select, text
+from sqlalchemy import Connection, RowMapping, Table, func, select, text
 
 from include.lifecycle.reporting.periodic.period import Period
 from include.lifecycle.reporting.periodic.runs import TrainingRun, training_runs
@@ -50,6 +50,8 @@ class Material:
     spec: ModelSpec
     period: Period
     now: datetime
+    wall_now: datetime
+    """The database's clock; people answer in wall time."""
     windows: Sequence[Row] = field(default_factory=list)
     entries: Sequence[Row] = field(default_factory=list)
     """Ledger entries of the period, oldest first."""
@@ -113,6 +115,7 @@ def read_material(connection: Connection, spec: ModelSpec, period: Period, now: 
         questions=_rows(connection, questions, name, (questions.c.asked_at >= period.start) & (questions.c.asked_at < until)),
         champion=connection.execute(champion).scalar(),
         frozen=connection.execute(frozen).scalar(),
+        wall_now=connection.execute(select(func.now())).scalar_one(),
     )
 
 

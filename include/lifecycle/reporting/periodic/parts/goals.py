@@ -39,4 +39,4 @@ def _planned(material: Material, figures: Figures) -> tuple[str, ...]:
     runs = [run for run in material.runs if run.at >= material.period.start]
     scheduled = sum(run.source == "schedule" for run in runs)
     met = "yes" if scheduled >= figures.trainings_planned else "no"
-    return ("Scheduled trainings", str(scheduled), f"{figures.trainings_planned} slots", met)
+    return ("Scheduled trainings", str(scheduled), f"{figures.trainings_planned} by retraining.schedule", met)
