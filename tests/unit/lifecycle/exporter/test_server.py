@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +18,9 @@ from include.lifecycle.errors import SettingsError
 from include.lifecycle.exporter.server import MetricsServer
 from include.lifecycle.exporter.targets import FILE, write_targets
 from include.lifecycle.rollout.targets.programs import ServerProgram, program_text
-from include.settings import load_settings
+from include.lifecycle.runtime import Runtime
+from include.settings import PROJECT_ROOT, load_settings
+from tests.conftest import free_port
 
 TOKEN = "a-token-of-some-length"
 
@@ -98,3 +104,52 @@ def test_targets_are_the_declared_servers_and_are_written_when_they_change(tmp_p
     (conf / "server-churn-8.conf").unlink()
     assert write_targets(conf, folder)
     assert len(json.loads((folder / FILE).read_text())) == 1
+
+
+def test_the_program_serves_tells_targets_logs_json_and_ends(rt: Runtime, tmp_path: Path, token: Path):
+    port = free_port()
+    environment = dict(os.environ) | {
+        "MODELOPS_LOCAL": str(tmp_path / "local"),
+        "MODELOPS_DATABASE_URL": rt.settings.database_url,
+        "MODELOPS_PASSFILE": str(rt.settings.passfile),
+        "MODELOPS_METRICS_TOKEN_FILE": str(token),
+        "MODELOPS_AIRFLOW_URL": "http://127.0.0.1:1",
+    }
+    (tmp_path / "local" / "secrets").mkdir(parents=True)
+    (tmp_path / "local" / "secrets" / "airflow-passwords.json").write_text('{"admin": "x"}')
+    command = [sys.executable, "-m", "include.lifecycle.exporter", "--port", str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=PROJECT_ROOT, env=environment, stderr=log)
+    try:
+        address = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 60
+        while not _answers(f"{address}/health"):
+            assert process.poll() is None and time.monotonic() < deadline, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        told = httpx.get(f"{address}/metrics", headers={"authorization": f"Bearer {TOKEN}"}, timeout=20).text
+        assert 'modelops_exporter_source_up{source="signals"} 1.0' in told
+        assert "modelops_airflow_up 0.0" in told
+        assert json.loads((tmp_path / "local" / "prometheus" / "targets" / FILE).read_text()) == []
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines[0]["message"] == f"metrics at {address}/metrics"
+    assert all(list(line)[:6] == ["timestamp", "level", "message", "module", "model_name", "version"] for line in lines)
+
+
+def test_without_a_token_the_program_says_so_and_ends(tmp_path: Path):
+    environment = dict(os.environ) | {"MODELOPS_LOCAL": str(tmp_path)}
+    command = [sys.executable, "-m", "include.lifecycle.exporter", "--port", str(free_port())]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "MODELOPS_METRICS_TOKEN_FILE" in json.loads(done.stderr)["message"]
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except httpx.TransportError:
+        return False
