@@ -17,7 +17,8 @@ from include.lifecycle.data.source import RowStream
 from include.lifecycle.data.targets import class_numbers
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.errors import SourceQueryError
-from include.lifecycle.monitoring.predictions import Objects, Predictions, Times, microseconds
+from include.lifecycle.monitoring.predictions import Objects, Predictions, Times
+from include.lifecycle.monitoring.windows import microseconds
 
 if TYPE_CHECKING:
     import pandas

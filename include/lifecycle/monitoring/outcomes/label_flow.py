@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from include.lifecycle.monitoring.kinds import DECAY, LABELS
 from include.lifecycle.monitoring.labels import Arrivals, Labelled
-from include.lifecycle.monitoring.predictions import Predictions, microseconds
-from include.lifecycle.monitoring.windows import Window
+from include.lifecycle.monitoring.predictions import Predictions
+from include.lifecycle.monitoring.windows import Window, microseconds
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.intervals import wilson
 from include.lifecycle.verdicts import Outcome, Verdict
@@ -44,8 +44,10 @@ def flow_of(arrivals: Arrivals, window: Window, asked: set[tuple[str, int]]) -> 
     inside = (arrivals.times >= microseconds(window.start)) & (arrivals.times < microseconds(window.end))
     pairs = zip(arrivals.keys[inside], arrivals.times[inside].tolist(), strict=True)
     unknown = sum(pair not in asked for pair in pairs)
-    counted = (int(flag[inside].sum()) for flag in (arrivals.skewed, arrivals.conflicting, arrivals.repeated))
-    return LabelFlow(int(inside.sum()), *counted, unknown)
+    skewed, conflicting, repeated = (
+        int(flag[inside].sum()) for flag in (arrivals.skewed, arrivals.conflicting, arrivals.repeated)
+    )
+    return LabelFlow(int(inside.sum()), skewed, conflicting, repeated, unknown)
 
 
 def check_labels(

@@ -18,8 +18,8 @@ from include.lifecycle.monitoring.outcomes.business import Ask, database_asker
 from include.lifecycle.monitoring.outcomes.label_flow import LabelFlow, flow_of
 from include.lifecycle.monitoring.outcomes.recent import Recent
 from include.lifecycle.monitoring.outcomes.resources import PrometheusUsage, Usage
-from include.lifecycle.monitoring.predictions import Objects, PredictionLog, Predictions, Times, microseconds
-from include.lifecycle.monitoring.windows import Window
+from include.lifecycle.monitoring.predictions import Objects, PredictionLog, Predictions, Times
+from include.lifecycle.monitoring.windows import Window, microseconds
 from include.lifecycle.spec import ModelSpec
 
 if TYPE_CHECKING:
