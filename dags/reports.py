@@ -6,12 +6,18 @@ import logging
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
+from include.lifecycle.reporting.periodic.period import Kind
 from modelops.models import chosen_names, valid_specs
 from modelops.operators.reports import ReportFleetOperator, ReportModelOperator
 from modelops.platform import cron, platform
 
 # After midnight UTC, when the period's last windows have been measured; labels of its last day may still be to come.
-SCHEDULES = {"daily": "0 4 * * *", "weekly": "20 4 * * 1", "monthly": "40 4 1 * *", "quarterly": "0 5 1 1,4,7,10 *"}
+SCHEDULES: dict[Kind, str] = {
+    "daily": "0 4 * * *",
+    "weekly": "20 4 * * 1",
+    "monthly": "40 4 1 * *",
+    "quarterly": "0 5 1 1,4,7,10 *",
+}
 WORDS = {
     "daily": "Each model's health on the day before",
     "weekly": "Each model's performance in the week before",

@@ -113,7 +113,8 @@ def label_coverage(spec: ModelSpec, windows: Sequence[Row], now: datetime) -> fl
 
 def serving_hours(spec: ModelSpec, windows: Sequence[Row]) -> float:
     """Hours of servers: a version that answered in a window had `server.replicas` of them for its length."""
-    return sum((row["window_end"] - row["window_start"]).total_seconds() for row in windows) / 3600 * spec.server.replicas
+    seconds = sum(((row["window_end"] - row["window_start"]) for row in windows), timedelta()).total_seconds()
+    return seconds / 3600 * spec.server.replicas
 
 
 def planned_trainings(spec: ModelSpec, start: datetime, end: datetime) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table, func, select, text
+from sqlalchemy import Connection, CursorResult, Table, func, select, text
 
 from include.lifecycle.reporting.periodic.period import Period
 from include.lifecycle.reporting.periodic.runs import TrainingRun, training_runs
@@ -94,7 +94,7 @@ def read_material(connection: Connection, spec: ModelSpec, period: Period, now: 
     """Read everything about `spec` in `period`; not `whole`: what figures need, without verdicts and what was before."""
     since, until = period.trend_start if whole else period.start, period.end
     query = text(_WINDOWS.replace("{verdicts}", _VERDICTS if whole else "'[]'::jsonb"))
-    windows = list(connection.execute(query, {"model": spec.name, "since": since, "until": until}).mappings())
+    windows = _plain(connection.execute(query, {"model": spec.name, "since": since, "until": until}))
     name, asked, seen = spec.name, training_requests.c.requested_at, signals.c
     champion = select(desired_traffic.c.champion).where(desired_traffic.c.model == name)
     frozen = select(freezes.c.reason).where(freezes.c.model.in_((name, "*"))).limit(1)
@@ -127,12 +127,16 @@ def _opened_in(table: Table, period: Period) -> Any:
     return (table.c.opened_at < period.end) & ((table.c.state == "open") | (table.c.last_seen >= period.start))
 
 
-def _rows(connection: Connection, table: Table, model: str, where: Any) -> list[RowMapping]:
+def _rows(connection: Connection, table: Table, model: str, where: Any) -> list[Row]:
     query = select(table).where(table.c.model == model, where).order_by(table.c.id)
-    return list(connection.execute(query).mappings())
+    return _plain(connection.execute(query))
 
 
-def _entries(connection: Connection, model: str, period: Period) -> list[RowMapping]:
+def _entries(connection: Connection, model: str, period: Period) -> list[Row]:
     query = select(ledger).where(ledger.c.model == model, ledger.c.at >= period.start, ledger.c.at < period.end)
     newest = query.order_by(ledger.c.id.desc()).limit(MOST_ENTRIES)
-    return list(connection.execute(newest).mappings())[::-1]
+    return _plain(connection.execute(newest))[::-1]
+
+
+def _plain(found: CursorResult[Any]) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in found.mappings()]

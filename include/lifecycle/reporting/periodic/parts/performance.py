@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from include.lifecycle.monitoring.kinds import DECAY, ESTIMATED_DECAY
 from include.lifecycle.monitoring.skill import is_error
 from include.lifecycle.reporting.page import Block, Charts, Paragraph, Part, Table
-from include.lifecycle.reporting.periodic.charts import over_time
+from include.lifecycle.reporting.periodic.charts import Series, over_time
 from include.lifecycle.reporting.periodic.figures import label_coverage
 from include.lifecycle.reporting.periodic.material import Material, Row
 from include.lifecycle.reporting.periodic.words import NONE, moment, number, percent
@@ -50,7 +51,7 @@ def lost_interval(metric: str, verdict: Row) -> tuple[float, float, float] | Non
 def _charts(material: Material, windows: list[Row]) -> list[tuple[str, str]]:
     metric, start = material.spec.objective.metric, material.period.trend_start
     measured = [(row["window_end"], row["measurements"].get("performance", {})) for row in windows]
-    lines = [(metric, [(at, values[metric]) for at, values in measured if metric in values])]
+    lines: list[Series] = [(metric, [(at, values[metric]) for at, values in measured if metric in values])]
     if reference := [
         (at, value) for at, value in _evidence(windows, f"{DECAY}:{metric}", "reference_value") if value is not None
     ]:
@@ -100,6 +101,6 @@ def _verdict(row: Row, check: str) -> Row | None:
     return next((verdict for verdict in row["verdicts"] if verdict["check"] == check), None)
 
 
-def _evidence(windows: list[Row], check: str, name: str) -> list[tuple[object, float | None]]:
+def _evidence(windows: list[Row], check: str, name: str) -> list[tuple[datetime, float | None]]:
     found = [(row["window_end"], _verdict(row, check)) for row in windows]
     return [(at, verdict["evidence"].get(name)) for at, verdict in found if verdict is not None]
