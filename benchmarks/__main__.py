@@ -31,6 +31,8 @@ CLAIMS = (
     "waiting",
     "experiments",
     "rollout_statistics",
+    "monitoring",
+    "pages",
 )
 """Modules of this package, in the order in which they run."""
 _SIGN = {"at_least": ">=", "at_most": "<="}

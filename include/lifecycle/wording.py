@@ -8,6 +8,7 @@ from __future__ import annotations
 from include.lifecycle.decisions.schedule import schedule_in_words
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration as length
+from include.lifecycle.wording_alerts import alert_words
 from include.lifecycle.wording_approval import person_words
 from include.lifecycle.wording_rollout import rollout_words
 
@@ -29,6 +30,7 @@ def in_words(spec: ModelSpec) -> list[tuple[str, str]]:
         ("Rollout", rollout_words(spec)),
         ("Rollback", _rollback(spec)),
         ("Person", person_words(spec)),
+        ("Alerts", alert_words(spec)),
         ("Retirement", _retirement(spec)),
     ]
 
