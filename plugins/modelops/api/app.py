@@ -13,6 +13,7 @@ from modelops.api.alert_list import router as alerts
 from modelops.api.deployments import router as deployments
 from modelops.api.experiments import router as experiments
 from modelops.api.monitoring import router as monitoring
+from modelops.api.reports import router as reports
 
 app = FastAPI(
     title="ModelOps",
@@ -21,7 +22,7 @@ app = FastAPI(
     openapi_url=None,
     dependencies=[Depends(requires_authenticated()), Depends(requires_access_view(AccessView.PLUGINS))],
 )
-for router in (alerts, deployments, experiments, monitoring):
+for router in (alerts, deployments, experiments, monitoring, reports):
     app.include_router(router)  # with the app's dependencies: the same login and role
 
 
