@@ -59,6 +59,9 @@ class _Look:
 def check_queries(spec: ModelSpec, profile: Profile, window: Predictions, faulty: frozenset[str]) -> list[Verdict]:
     """Verdicts `security:extraction` and `security:adversarial`. `faulty`: columns left out, a broken feed is no attack."""
     rules, honest = spec.monitoring.security, profile.patterns
+    if window.rows < spec.monitoring.minimum_rows:
+        reason = f"{window.rows} rows; monitoring.minimum_rows asks for {spec.monitoring.minimum_rows}"
+        return [_unclear(name, reason, window.rows) for name in ("extraction", "adversarial")]
     if honest is None or not honest.draws:
         reason = "the profile does not say what honest traffic looks like: it is older, or its hold-out has too few rows"
         return [_unclear(name, reason, window.rows) for name in ("extraction", "adversarial")]
@@ -66,11 +69,13 @@ def check_queries(spec: ModelSpec, profile: Profile, window: Predictions, faulty
     if not clients:
         reason = f"no client has {honest.rows} rows in this window"
         return [_unclear(name, reason, window.rows) for name in ("extraction", "adversarial")]
+    broken = sorted(name.partition(":")[0] for name in faulty if not name.startswith("@"))
+    comparable = [name for name in honest.draws if name == FAR or not broken]  # without a column honest rows look alike, too
     looks = max(1, rules.looks // len(clients))
     tests = len(clients) * looks * len(honest.draws)
     level = false_alarm_level(rules.false_alarms_per_quarter / 2, spec.monitoring.window, tests)
-    thresholds = {name: _threshold(rules, honest, name, level) for name in honest.draws}
-    queries = queries_of(spec, profile, window.features, window.scores, leave=faulty)
+    thresholds = {name: _threshold(rules, honest, name, level) for name in comparable}
+    queries = queries_of(spec, profile, window.features, window.scores, leave=frozenset(broken))
     found = []
     for client, rows in clients.items():
         shares = [pattern_shares(queries.take(part), rules.boundary_width) for part in _parts(rows, honest.rows, looks)]
@@ -78,10 +83,12 @@ def check_queries(spec: ModelSpec, profile: Profile, window: Predictions, faulty
             values = [share[name] for share in shares if np.isfinite(share[name])]
             if values:
                 found.append(_Look(client, name, max(values), threshold))
-    return [
-        _verdict("extraction", [look for look in found if look.statistic in EXTRACTION], window.rows, len(clients)),
-        _verdict("adversarial", [look for look in found if look.statistic in ADVERSARIAL], window.rows, len(clients)),
-    ]
+    told = {"extraction": EXTRACTION, "adversarial": ADVERSARIAL}
+    verdicts = []
+    for name, statistics in told.items():
+        mine = [look for look in found if look.statistic in statistics]
+        verdicts.append(_verdict(name, mine, window.rows, len(clients)) if mine else _broken(name, broken, window.rows))
+    return verdicts
 
 
 def _clients(window: Predictions, rules: SecuritySection, rows: int) -> dict[str, Rows]:
@@ -147,3 +154,7 @@ def _verdict(name: str, looks: Sequence[_Look], rows: int, clients: int) -> Verd
 
 def _unclear(name: str, reason: str, rows: int) -> Verdict:
     return Verdict(check=f"{SECURITY}:{name}", outcome=Outcome.INCONCLUSIVE, reason=reason, evidence={"rows": rows})
+
+
+def _broken(name: str, broken: Sequence[str], rows: int) -> Verdict:
+    return _unclear(name, f"{', '.join(broken) or 'every column'} has a data fault: queries cannot be compared without it", rows)

@@ -103,7 +103,9 @@ def _bursts(counts: AccessCounts, clients: Sequence[str], hours: _Hours, rules: 
     """Each client's busiest minute against its busiest minutes of the hours before; a new one against the busiest client."""
     floor = float(rules.burst_per_minute)
     peaks = {name: _peaks(counts, name, hours) for name in clients}
-    bars = {name: hour_bars(before, now.size, level, floor) for name, (before, now) in peaks.items() if before.size >= FEWEST_HOURS}
+    bars = {
+        name: hour_bars(before, now.size, level, floor) for name, (before, now) in peaks.items() if before.size >= FEWEST_HOURS
+    }
     evidence: dict[str, Any] = {
         "rule": BURST,
         "severity": "act",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 
@@ -15,6 +16,8 @@ from scipy.stats.contingency import association as scipy_association
 from include.lifecycle.monitoring.faults import check_faults
 from include.lifecycle.monitoring.feeds.associations import association, coding_of, encode
 from include.lifecycle.monitoring.feeds.shapes import longest_run, repeated, worst_part
+from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.measure import measure_window
 from include.lifecycle.monitoring.profile import Profile, build_profile, read_profile
 from tests.unit.lifecycle.monitoring.examples import START, as_predictions, make_spec, make_table
 
@@ -170,3 +173,25 @@ def test_few_rows_have_no_parts():
     assert worst_part(np.ones(99, dtype=bool)) is None
     found = worst_part(np.arange(200) >= 150)
     assert (found.share, found.first, found.last) == (1.0, 150, 199)
+
+
+def test_a_million_new_categories_are_judged_and_hide_nothing(spec, known):
+    rows = 1_000_000
+    random = np.random.default_rng(1)
+    at = START + timedelta(days=200)
+    frame = pandas.DataFrame(
+        {
+            "id": np.arange(rows).astype(str),
+            "at": pandas.to_datetime(at) + pandas.to_timedelta(np.arange(rows) // 4, unit="s"),
+            "wind": random.gamma(2.0, 3.0, rows),
+            "warmth": random.normal(15, 4, rows),
+            "city": [f"new-{number}" for number in range(rows)],
+        }
+    )
+    window = as_predictions(frame, np.full(rows, 0.5), days=4, start=at)
+    told = measure_window(spec, known, window, Labelled(*[np.empty(0)] * 3, 0.0), now=at + timedelta(days=9), notes=[])
+    outcomes = {verdict["check"]: verdict["outcome"] for verdict in told["verdicts"]}
+    assert outcomes["data_fault:city:recoded"] == "fail"
+    assert outcomes["covariate:city"] == "inconclusive"
+    assert outcomes["covariate:wind"] == "pass"
+    assert len(json.dumps(told["verdicts"])) < 50_000
