@@ -38,6 +38,7 @@ from include.lifecycle.monitoring.kinds import (
     SECURITY,
     SKEW,
     TRAFFIC,
+    column_of,
 )
 from include.lifecycle.monitoring.labels import Labelled
 from include.lifecycle.monitoring.outcomes.bias import check_bias
@@ -102,7 +103,11 @@ def _look_up_season(one: Subject) -> Sequence[Verdict]:
 
 def _drift(one: Subject) -> Sequence[Verdict]:
     found = check_drift(one.spec, one.profile, one.window, one.faulty)
-    return by_season(one.spec, found, one.window, one.season, one.seasonal)
+    judged = by_season(one.spec, found, one.window, one.season, one.seasonal)
+    for verdict in judged:
+        if verdict.failed:  # a distance that is drift tells nothing about windows without
+            one.kept.get(SEASONAL, {}).pop(column_of(verdict.check), None)
+    return judged
 
 
 def _traffic(one: Subject) -> Sequence[Verdict]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from include.lifecycle.monitoring.checks import CHECKS, Subject
-from include.lifecycle.monitoring.inputs.budget import level_of, family_tests
+from include.lifecycle.monitoring.inputs.budget import family_tests, level_of
 from include.lifecycle.monitoring.inputs.novelty import check_novelty, check_recoded
 from include.lifecycle.monitoring.profile import read_profile
 from include.lifecycle.statistics.null import QUARTER
@@ -44,7 +44,9 @@ def test_nothing_new_passes(spec, profile):
     [("city", "Paris", 0.05, "new_categories"), ("wind", 200.0, 0.2, "outliers"), ("warmth", None, 0.2, "missing")],
 )
 def test_each_aspect_is_named_with_its_interval(spec, profile, column, value, share, aspect):
-    (failed,) = [found for found in check_novelty(spec, profile, window(lambda one: some(one, column, value, share))) if found.failed]
+    (failed,) = [
+        found for found in check_novelty(spec, profile, window(lambda one: some(one, column, value, share))) if found.failed
+    ]
     evidence = failed.evidence
     assert (failed.check, evidence["aspect"], evidence["severity"]) == (f"covariate:{column}:novelty", aspect, "warn")
     assert evidence["threshold"] < evidence["lower"] < evidence[aspect] < evidence["upper"]

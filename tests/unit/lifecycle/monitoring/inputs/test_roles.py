@@ -35,7 +35,9 @@ def test_its_drift_and_its_new_values_are_of_its_own_kind(profile, role):
     spec = with_role("city", role)
     frame, honest = make_table(4, start=LIVE, per_day=300, seed=21)
     live = as_predictions(frame.assign(city="Paris"), honest, days=4, start=LIVE)
-    failed = {verdict.check for verdict in [*check_drift(spec, profile, live), *check_novelty(spec, profile, live)] if verdict.failed}
+    failed = {
+        verdict.check for verdict in [*check_drift(spec, profile, live), *check_novelty(spec, profile, live)] if verdict.failed
+    }
     assert failed == {f"{role}:city", f"{role}:city:novelty"}
     assert {kind_of(check).name for check in failed} == {role}
     assert {column_of(check) for check in failed} == {"city"}

@@ -65,7 +65,9 @@ def test_windows_under_a_signal_or_before_one_that_ended_are_no_reference(tmp_pa
 def test_versions_that_answered_in_one_window_count_together(tmp_path):
     season = Season(Storage(tmp_path), "rain", [], {})
     for version, rows in ((1, 300), (2, 100)):
-        WindowCounts(rows, {}, {"city": CategoryCounts({"Oslo": rows}, 0, 0)}).save(counts_path(season.storage, "rain", version, AT))
+        WindowCounts(rows, {}, {"city": CategoryCounts({"Oslo": rows}, 0, 0)}).save(
+            counts_path(season.storage, "rain", version, AT)
+        )
     assert season.counts(AT, 401) == []
     assert sum(one.rows for one in season.counts(AT, 400)) == 400
     assert season.counts(AT - DAY, 1) == []
