@@ -58,7 +58,7 @@ class Scraper:
             "trainings": lambda families, connection: add_trainings(families, connection, now),
             "rollouts": add_rollouts,
             "alerts": lambda families, connection: add_alerts(families, connection, datetime.now(UTC)),
-            "kpis": lambda families, connection: add_kpis(families, connection, now),
+            "kpis": lambda families, connection: add_kpis(families, connection, now, self.specs.policy),
         }
         sources = {name: self._from_rows(add) for name, add in rows.items()}
         return sources | {"watchdog": lambda families: add_watchdog(families, self.rt.settings.gateway_dir)}

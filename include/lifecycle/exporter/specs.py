@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from include.lifecycle.alerting.policy import default_policy
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.loading import DEFAULTS, load_model, model_names
+from include.lifecycle.sections.alerts import AlertsSection
 from include.lifecycle.spec import ModelSpec
 from include.settings import Settings
 
@@ -30,6 +32,11 @@ class KnownSpecs:
         self._kept = kept
         self.broken = {name for name, (_, spec) in kept.items() if spec is None}
         return {name: spec for name, (_, spec) in kept.items() if spec is not None}
+
+    def policy(self, model: str) -> AlertsSection:
+        """Section `alerts` of a model; the defaults' for the platform and for a model without a valid YAML."""
+        _, spec = self._kept.get(model, ((), None))
+        return spec.alerts if spec is not None else default_policy(self.settings)
 
     def _load(self, name: str) -> ModelSpec | None:
         try:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from include.lifecycle.database import transaction
-from include.lifecycle.exporter.kpis import responses
 from include.lifecycle.exporter.scrape import Scraper
 from include.lifecycle.rollout.watchdog.health import Health, write_gauges
 from include.lifecycle.runtime import Runtime
@@ -99,15 +98,18 @@ def test_signals_trainings_rollouts_and_traffic(served: Runtime):
 
 
 def test_alerts_their_messages_and_whether_they_were_answered_in_time(served: Runtime):
-    def alert(key: str, severity: str, hours: float, **more: object) -> dict[str, object]:
-        since = NOW - timedelta(hours=hours)
-        told = {"model": MODEL, "kind": "decay", "key": key, "severity": severity, "title": "t", "reason": "r"}
-        return told | {"first_seen": since, "last_seen": since} | more
+    wall = datetime.now(UTC)
+
+    def alert(key: str, severity: str, hours: float, answered: float | None = None, model: str = MODEL) -> dict[str, object]:
+        since = wall - timedelta(hours=hours)
+        told = {"model": model, "kind": "decay", "key": key, "severity": severity, "title": "t", "reason": "r", "wall_at": since}
+        told |= {"state": "open" if answered is None else "acknowledged", "first_seen": NOW, "last_seen": NOW}
+        return told | {"answered_wall_at": None if answered is None else since + timedelta(hours=answered)}
 
     rows = [
-        alert("quick", "P0", 10, state="acknowledged", acknowledged_at=NOW - timedelta(hours=9.9)),
-        alert("late", "P0", 10, state="resolved", resolved_at=NOW - timedelta(hours=9)),
-        alert("missing", "P1", 2),
+        alert("quick", "P0", 10, answered=0.2),
+        alert("late", "P0", 10, answered=1),
+        alert("missing", "P1", 2, model="*"),
         alert("has time", "P3", 2),
         alert("long ago", "P0", 24 * 40),
     ]
@@ -115,12 +117,16 @@ def test_alerts_their_messages_and_whether_they_were_answered_in_time(served: Ru
         for row in rows:
             connection.execute(alerts.insert().values(row))
         message = {"alert_id": 1, "channel": "slack", "event": "raised", "state": "waiting"}
-        connection.execute(alert_messages.insert().values(message | {"wall_at": datetime.now(UTC) - timedelta(minutes=20)}))
-        assert responses(connection, NOW) == {("P0", "in_time"): 1, ("P0", "late"): 1, ("P1", "missing"): 1}
+        connection.execute(alert_messages.insert().values(message | {"wall_at": wall - timedelta(minutes=20)}))
     found = samples(Scraper(served).exposition())
-    assert found["model_alerts", "kind=decay", OF, "severity=P0", "state=acknowledged"] == 1
+    assert found["model_alerts", "kind=decay", OF, "severity=P0", "state=acknowledged"] == 2
     assert found["model_alerts_total", OF, "severity=P0"] == 3
-    assert found["modelops_alert_responses_30d", "answer=late", "severity=P0"] == 1
+    answered = {key[1:]: value for key, value in found.items() if key[0] == "modelops_alert_responses_30d" and value}
+    assert answered == {
+        ("answer=in_time", "severity=P0"): 1,
+        ("answer=late", "severity=P0"): 1,
+        ("answer=late", "severity=P1"): 1,
+    }
     assert 1190 < found["modelops_alert_message_age_seconds", "channel=slack"] < 1300
     assert found["modelops_alert_messages", "channel=slack", "state=waiting"] == 1
 
