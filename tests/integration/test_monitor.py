@@ -192,7 +192,7 @@ def test_a_cause_that_ends_is_resolved(world, watch):
     watch(later)
     (signal,) = rows_of(later, signals)
     assert signal["state"] == "resolved"
-    assert rows_of(later, ledger)[-1]["act"] == "resolved signal covariate:warmth"
+    assert [row["act"] for row in rows_of(later, ledger)][-2:] == ["resolved signal covariate:warmth", "resolve alert"]
 
 
 def test_a_new_champion_resolves_the_old_ones_signals(world, watch):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from include.lifecycle.alerting.kinds import LEVELS, runbook_of
@@ -73,7 +73,7 @@ def message_of(row: dict[str, Any], *, runbooks: str, base_url: str) -> Message:
         model=row["model"],
         key=f"modelops-incident-{row['incident_id'] or f'of-{number}'}",
         at=row["first_seen"],
-        runbook=f"{runbooks}#{row['runbook'] or runbook_of(row['kind'])}",
+        runbook=_place(runbooks, row["runbook"] or runbook_of(row["kind"])),
         link=link,
         count=int(row["count"]),
         details=_numbers(row["evidence"]),
@@ -101,6 +101,11 @@ def folded(messages: Sequence[Message]) -> Message:
     )
 
 
+def _place(runbooks: str, named: str) -> str:
+    """A section of the runbooks, unless another system named a page of its own."""
+    return named if "://" in named or "#" in named else f"{runbooks}#{named}"
+
+
 def _numbers(evidence: dict[str, Any]) -> dict[str, Any]:
     """What fits into a message: numbers rounded, short texts, no nested values."""
     found: dict[str, Any] = {}
@@ -111,8 +116,3 @@ def _numbers(evidence: dict[str, Any]) -> dict[str, Any]:
             found[name] = value
     found.pop("seen", None)
     return dict(list(found.items())[:_SHOWN])
-
-
-def utc(moment: datetime) -> str:
-    """ISO 8601 in UTC."""
-    return moment.astimezone(UTC).isoformat()
