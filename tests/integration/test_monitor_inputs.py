@@ -57,7 +57,7 @@ def serve(rt, start, days, seed, **changes):
 def states(rt, kind):
     with rt.engine.begin() as connection:
         found = connection.execute(select(signals.c.cause, signals.c.state).where(signals.c.kind == kind)).all()
-    return {cause: state for cause, state in found}
+    return dict(map(tuple, found))
 
 
 def checks(rt, place):

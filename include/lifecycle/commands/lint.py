@@ -9,6 +9,7 @@ from typing import Any
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.loading import load_model, model_names
+from include.lifecycle.rules.calendar_columns import calendar_columns
 from include.lifecycle.rules.view import did_you_mean
 from include.lifecycle.spec import ModelSpec
 from include.settings import Settings
@@ -55,10 +56,24 @@ def _notes(names: list[str], settings: Settings, *, whole: bool) -> Iterator[str
         if not (settings.dags_dir / f"{name}.py").is_file():
             yield f"dags/{name}.py does not exist, so {name} has no Dags"
         yield from _transformer_note(name, settings)
+        yield from _calendar_note(name, settings)
     files = sorted(settings.overlay.glob("*.yaml")) if whole and settings.overlay else []
     for file in files:
         if file.stem not in names:
             yield f"overlay {file} belongs to no model{did_you_mean(file.stem, names)}"
+
+
+def _calendar_note(name: str, settings: Settings) -> Iterator[str]:
+    """Watched features that drift by construction."""
+    try:
+        found = calendar_columns(load_model(name, settings=settings))
+    except SpecInvalidError:
+        return
+    for column in found:
+        yield (
+            f"{name}: {column} looks made of the calendar, so windows shorter than its cycle drift in it by construction; "
+            f"columns.{column}.drift: ignore leaves it out"
+        )
 
 
 def _transformer_note(name: str, settings: Settings) -> Iterator[str]:
