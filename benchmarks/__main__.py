@@ -31,6 +31,7 @@ CLAIMS = (
     "waiting",
     "experiments",
     "rollout_statistics",
+    "calibration_gaps",
     "monitoring",
     "pages",
 )

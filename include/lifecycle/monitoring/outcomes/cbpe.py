@@ -28,7 +28,8 @@ def calibrated(curves: list[tuple[Floats, Floats]], predictions: Floats) -> Floa
         return np.column_stack([1 - chance, chance])
     chances = np.column_stack([np.interp(column, *curve) for column, curve in zip(predictions.T, curves, strict=True)])
     total = chances.sum(axis=1, keepdims=True)
-    return np.divide(chances, total, out=np.full(chances.shape, 1 / len(curves)), where=total > 0)
+    shares: Floats = np.divide(chances, total, out=np.full(chances.shape, 1 / len(curves)), where=total > 0)
+    return shares
 
 
 def expected_value(metric: Metric, chances: Floats, predictions: Floats) -> float:

@@ -176,7 +176,7 @@ def test_honest_traffic_raises_nothing():
         window = Window(LIVE, LIVE + hour)
         weeks = {Window(LIVE - n * WEEK, LIVE + hour - n * WEEK): int(counts[place - n * hours]) for n in range(1, 5)}
         failed += check_traffic(spec, window, int(counts[place]), Recent(weeks))[0].failed
-    assert failed / ((counts.size - 4 * hours) / 7) < 0.02
+    assert failed / ((counts.size - 4 * hours) / 7) < 0.003
 
 
 def test_a_silent_window_is_a_window_of_the_champion(profile):
