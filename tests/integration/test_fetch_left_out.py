@@ -78,6 +78,9 @@ def test_rows_of_faulted_windows_stay_out_and_the_windows_are_recorded(local: Ru
     measured(local, day(4, 20), "fail")
     measured(local, day(4, 20), "pass", revision=2)  # measured again, and well
     measured(local, day(4, 25), "fail", check="covariate:wind")
+    resent = measured(local, day(5, 1), "fail", check="data_fault:@rows")
+    attacked = measured(local, day(5, 3), "fail", check="security:extraction")  # though its signal is over
+    measured(local, day(5, 10), "fail", check="access:denied")  # who was refused changed nothing
     measured(local, day(1, 2), "fail")  # before the training window
     secured = measured(local, day(5, 5), "pass")
     with transaction(local.engine) as connection:
@@ -86,15 +89,18 @@ def test_rows_of_faulted_windows_stay_out_and_the_windows_are_recorded(local: Ru
         connection.execute(insert(signals).values(row | seen))
     fetched = fetch_data(make_spec(), local, RUN, trips_order(), source)
     found = times(fetched.path)
-    assert fetched.excluded_windows == [faulted, secured]
+    assert fetched.excluded_windows == [faulted, resent, attacked, secured]
     assert not found.between(day(4, 10), day(4, 11), inclusive="left").any()
     assert not found.between(day(5, 5), day(5, 6), inclusive="left").any()
+    assert not found.between(day(5, 1), day(5, 2), inclusive="left").any()
+    assert not found.between(day(5, 3), day(5, 4), inclusive="left").any()
+    assert found.between(day(5, 10), day(5, 11), inclusive="left").any()
     assert found.between(day(4, 20), day(4, 21), inclusive="left").any()
     assert fetched.excluded_rows == fetched.rows_in_window - fetched.rows > 10
     entry = local.ledger.read("trips", kind="training")[0]
-    assert [window["id"] for window in entry["evidence"]["windows"]] == [faulted, secured]
+    assert [window["id"] for window in entry["evidence"]["windows"]] == [faulted, resent, attacked, secured]
     assert entry["evidence"]["windows"][0]["reason"] == "data_fault:wind"
-    assert snapshot_data(make_spec(), local, RUN, fetched).excluded_windows == [faulted, secured]
+    assert snapshot_data(make_spec(), local, RUN, fetched).excluded_windows == [faulted, resent, attacked, secured]
     whole = fetch_data(make_spec(data={"exclude_faulted": False}), local, RUN, trips_order(), source)
     assert (whole.excluded_windows, whole.rows) == ([], whole.rows_in_window)
     fetch_data(make_spec(data={"exclude_faulted": False}), local, RUN, trips_order(), source)

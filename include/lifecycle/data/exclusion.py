@@ -1,4 +1,4 @@
-"""Which event time is kept out of training: windows in which monitoring found a data fault, or that a security signal covers.
+"""Which event time is kept out of training: windows in which monitoring found a data fault or an attack, or under such a signal.
 
 Design: rows of a faulted feed teach nonsense. Read by fetch, which leaves the rows out and writes the windows' ids to the ledger.
 """
@@ -19,8 +19,7 @@ from include.lifecycle.tables import signals, windows
 if TYPE_CHECKING:
     import pyarrow
 
-_FAULT = "data_fault"
-_COVERING = (_FAULT, "security")
+_COVERING = ("data_fault", "security")
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class ExcludedWindow:
 
 
 def excluded_windows(connection: Connection, model: str, start: datetime, end: datetime) -> list[ExcludedWindow]:
-    """Windows that touch [start, end), oldest first, newest revision each, that a version saw as faulted, or that lie under an
-    open signal of kind data_fault or security (from its first to its last failing window)."""
+    """Windows that touch [start, end), oldest first, newest revision each, that a version saw as faulted or attacked, or that lie under
+    an open signal of kind data_fault or security (from its first to its last failing window)."""
     covered = select(signals.c.id, signals.c.cause, signals.c.first_seen, signals.c.last_seen)
     covered = covered.where(signals.c.model == model, signals.c.state == "open", signals.c.kind.in_(_COVERING))
     open_signals = connection.execute(covered.order_by(signals.c.id)).all()
@@ -56,7 +55,7 @@ def excluded_windows(connection: Connection, model: str, start: datetime, end: d
 
 
 def _is_fault(verdict: dict[str, str]) -> bool:
-    return verdict.get("outcome") == "fail" and str(verdict.get("check", "")).partition(":")[0] == _FAULT
+    return verdict.get("outcome") == "fail" and str(verdict.get("check", "")).partition(":")[0] in _COVERING
 
 
 def outside(times: pyarrow.Array, excluded: Sequence[ExcludedWindow]) -> pyarrow.Array:

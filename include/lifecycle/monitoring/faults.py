@@ -56,7 +56,7 @@ def check_faults(spec: ModelSpec, profile: Profile, window: Predictions) -> list
     columns = [_column(name, stored, window) for name, stored in known.items() if name in window.features]
     rules = spec.monitoring.faults
     shifted = _shifted_joins(profile.feed, columns, rules) if profile.feed else {}
-    verdicts = [_one(column, rules, profile.feed, window, shifted.get(column.name)) for column in columns]
+    verdicts = [_one(column, rules, profile, window, shifted.get(column.name)) for column in columns]
     return [*verdicts, _whole_rows(rules, profile.feed, columns, window)]
 
 
@@ -71,17 +71,15 @@ def _column(name: str, stored: ColumnProfile, window: Predictions) -> _Column:
     return _Column(name, values, nulls_of(values), stored)
 
 
-def _one(
-    column: _Column, rules: FaultsSection, feed: FeedReference | None, window: Predictions, shifted: Fault | None
-) -> Verdict:
+def _one(column: _Column, rules: FaultsSection, profile: Profile, window: Predictions, shifted: Fault | None) -> Verdict:
     check, name, rows = f"{DATA_FAULT}:{column.name}", column.name, len(column.values)
     nulls = int(column.nulls.sum())
     evidence: dict[str, Any] = {"null_share": nulls / rows, "reference_null_share": column.stored.null_share, "rows": rows}
     fault = _null_fault(nulls, rows, column.stored, rules)
     if fault is None and isinstance(column.stored, NumericProfile):
         fault = _unit_fault(column.values[~column.nulls], column.stored, rules, evidence)
-    if fault is None and feed is not None:
-        fault = _stuck(column, feed, rules, window) or _null_burst(column, feed, rules, window) or shifted
+    if fault is None and (feed := profile.feed) is not None:
+        fault = _stuck(column, profile, feed, rules, window) or _null_burst(column, feed, rules, window) or shifted
     if fault is None:
         return Verdict(check=check, outcome=Outcome.PASS, reason=f"{name}: nulls and scale as in training", evidence=evidence)
     evidence |= {"fault": fault.name, "effect": fault.effect, "severity": "critical", "rule": f"{DATA_FAULT}.{fault.name}"}
@@ -116,17 +114,26 @@ def _unit_fault(
     return Fault("unit", abs(float(np.log(ratio))), reason)
 
 
-def _stuck(column: _Column, feed: FeedReference, rules: FaultsSection, window: Predictions) -> Fault | None:
-    """One value for so long as hold-out windows never showed; a column that never varied cannot get stuck."""
+def _stuck(column: _Column, profile: Profile, feed: FeedReference, rules: FaultsSection, window: Predictions) -> Fault | None:
+    """One value for so long as hold-out windows never showed; a usual value (clear sight, no rain) may stay."""
     if column.name not in feed.run_bars:
         return None
     run = longest_run(column.values[~column.nulls])
     if run is None or run.share <= max(rules.stuck, feed.run_bars[column.name]):
         return None
+    if _usual(profile.samples.get(column.name), run.value) > rules.usual_value:
+        return None
     times = window.times[~column.nulls]
     since, until = _moment(times[run.first]), _moment(times[run.last])
     reason = f"the same value {run.value:.6g} in {run.share:.0%} of the rows on end, {since} to {until}: a stuck sensor?"
     return Fault("stuck", run.share - feed.run_bars[column.name], reason)
+
+
+def _usual(sample: NDArray[np.float64] | None, value: float) -> float:
+    """Share of training's sorted values that are this one."""
+    if sample is None or not sample.size:
+        return 0.0
+    return float(np.searchsorted(sample, value, side="right") - np.searchsorted(sample, value, side="left")) / sample.size
 
 
 def _null_burst(column: _Column, feed: FeedReference, rules: FaultsSection, window: Predictions) -> Fault | None:

@@ -22,6 +22,7 @@ class FaultsSection(Section):
         description="another unit scales every quantile alike, within this ratio; a season or a storm does not"
     )
     stuck: Share = Field(description="fraction of a window's rows in one unbroken run of one value that is a stuck sensor")
+    usual_value: Share = Field(description="fraction of training rows from which on a value is a usual one, and may stay long")
     duplicates: Share = Field(
         description="fraction of rows that repeat an earlier one, above the hold-out's, that is a resent batch"
     )

@@ -116,11 +116,13 @@ def _ranks(profile: Profile, name: str, values: Floats) -> Floats:
 
 
 def _far(profile: Profile, name: str, values: Floats, ranges: float) -> NDArray[np.bool_]:
-    """Infinite, or further from the reference's 1 to 99 % range than `ranges` of its widths and outside what training had."""
+    """Infinite, or beyond the reference's 1 to 99 % range by `ranges` of its widths and beyond all that training had by as much
+    again as that spans: records are broken, hardly ever by a whole range."""
     stored = profile.numeric[name]
     low, high, span = stored.quantile(0.01), stored.quantile(0.99), stored.quantile(0.99) - stored.quantile(0.01)
     reach = ranges * max(span, abs(high) * 1e-6, 1e-12)
-    lowest, highest = min(low - reach, stored.quantile(0.0)), max(high + reach, stored.quantile(1.0))
+    least, most = stored.quantile(0.0), stored.quantile(1.0)
+    lowest, highest = min(low - reach, least - (most - least)), max(high + reach, most + (most - least))
     return np.asarray((values < lowest) | (values > highest))  # NaN compares false
 
 

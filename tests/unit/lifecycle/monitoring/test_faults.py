@@ -103,6 +103,21 @@ def test_honest_windows_have_no_fault(spec, known):
     assert alarms == []
 
 
+def test_a_usual_value_may_stay():
+    """No rain for days: training had it mostly, too, though no hold-out window was all dry."""
+
+    def dry(frame, share=0.3):
+        return frame.assign(wind=np.where(np.random.default_rng(len(frame)).random(len(frame)) < share, 0.0, frame["wind"]))
+
+    spec = make_spec()
+    train, holdout = linked(60, seed=11, start=START)[0], linked(30, seed=12, start=START + timedelta(days=60))
+    known = build_profile(spec, dry(train), dry(holdout[0]), holdout[1], seed=3)
+    assert failed(check_faults(spec, known, live(change=lambda frame: dry(frame, share=1.0)))) == {}
+    strict = make_spec(monitoring={"faults": {"usual_value": 0.9}})
+    found = check_faults(strict, known, live(change=lambda frame: dry(frame, share=1.0)))
+    assert failed(found) == {"data_fault:wind": "stuck"}
+
+
 def test_a_column_that_moved_is_no_shifted_join(spec, known):
     def moved(frame):
         return frame.assign(warmth=np.random.default_rng(1).normal(40, 1, len(frame)))
