@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, select, text
 
 from include.lifecycle.clock import FixedClock
+from include.lifecycle.commands import drift
 from include.lifecycle.commands import monitor as command
 from include.lifecycle.monitoring.counting.arrays import count_window
 from include.lifecycle.monitoring.counting.counts import WindowCounts
@@ -242,3 +243,31 @@ def test_the_command_refuses_senseless_intervals(given, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["monitor", MODEL, *given])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(("warmer", "expected"), [(0.0, (0, "pass")), (5.0, (1, "fail"))])
+def test_a_querys_rows_are_judged_where_they_lie(
+    make_runtime, postgres, profile, tmp_path, monkeypatch, capsys, warmer, expected
+):
+    frame, _ = make_table(3, start=LIVE, per_day=400, seed=4, warmer=warmer)
+    rt = make_runtime()
+    url = make_url(postgres.url(rt.engine.url.database, with_password=True))
+    with create_engine(url).begin() as connection:
+        frame[["id", "warmth", "city"]].to_sql("to_score", connection, index=False)
+    query = tmp_path / "to_score.sql"
+    query.write_text("SELECT * FROM to_score WHERE id LIKE '%-%';\n")
+    monkeypatch.setattr(drift, "load_model", lambda name, settings: make_spec())
+    monkeypatch.setattr(drift, "source_of", lambda *_: url)
+    monkeypatch.setattr("include.lifecycle.monitoring.monitor._registered_profile", lambda *_: profile)
+    from include.lifecycle.cli import main
+
+    assert main(["drift", MODEL, "1", "--query", str(query), "--json"], settings=rt.settings) == expected[0]
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rows"], told["outcome"], told["missing"]) == (1200, expected[1], ["wind"])
+    effects = {one["check"]: one["evidence"]["effect"] for one in told["verdicts"]}
+    assert effects["covariate:warmth"] == pytest.approx(profile.distance("warmth", frame["warmth"].to_numpy()), abs=1e-3)
+    query.write_text("SELECT * FROM nowhere")
+    assert main(["drift", MODEL, "1", "--query", str(query)], settings=rt.settings) == 2
+    query.write_text("SELECT 1; DROP TABLE to_score")
+    assert main(["drift", MODEL, "1", "--query", str(query)], settings=rt.settings) == 2
+    assert "several statements" in capsys.readouterr().err

@@ -48,13 +48,13 @@ class Sample:
 
 def taken(part: Predictions, rows: NDArray[np.bool_]) -> Predictions:
     """The chosen rows (n,)."""
-    columns = {name: column[rows] for name, column in _columns(part).items()}
+    columns: dict[str, Any] = {name: column[rows] for name, column in _columns(part).items()}
     return replace(part, features={name: column[rows] for name, column in part.features.items()}, **columns)
 
 
 def joined(parts: Sequence[Predictions], window: Window) -> Predictions:
     """Parts of one version, at least one, as rows of `window`."""
-    columns = {name: np.concatenate([getattr(one, name) for one in parts]) for name in _columns(parts[0])}
+    columns: dict[str, Any] = {name: np.concatenate([getattr(one, name) for one in parts]) for name in _columns(parts[0])}
     features = {name: np.concatenate([one.features[name] for one in parts]) for name in parts[0].features}
     return replace(parts[0], window=window, features=features, **columns)
 
