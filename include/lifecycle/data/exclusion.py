@@ -33,8 +33,8 @@ class ExcludedWindow:
 
 
 def excluded_windows(connection: Connection, model: str, start: datetime, end: datetime) -> list[ExcludedWindow]:
-    """Windows that touch [start, end), oldest first, newest revision each, that a version saw as faulted or attacked, or that lie under
-    an open signal of kind data_fault or security (from its first to its last failing window)."""
+    """Windows that touch [start, end), oldest first, newest revision each, that a version saw as faulted or attacked, or that lie
+    under an open signal of kind data_fault or security (from its first to its last failing window)."""
     covered = select(signals.c.id, signals.c.cause, signals.c.first_seen, signals.c.last_seen)
     covered = covered.where(signals.c.model == model, signals.c.state == "open", signals.c.kind.in_(_COVERING))
     open_signals = connection.execute(covered.order_by(signals.c.id)).all()
