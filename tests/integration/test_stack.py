@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,15 +26,20 @@ from include.stack.layout import Layout
 from include.stack.local import LocalStack
 from include.stack.ports import Ports
 from include.stack.programs import AIRFLOW, SUPERVISED
+from include.stack.prometheus import OPTIONAL
 
 pytestmark = pytest.mark.integration
-PROGRAMS = ("postgres", "gateway", "watchdog", "mlflow", *AIRFLOW)
+HAS_PROMETHEUS = all(shutil.which(name) for name in ("prometheus", "prometheus-alertmanager"))
+METRICS = OPTIONAL if HAS_PROMETHEUS else OPTIONAL[:1]
+PROGRAMS = ("postgres", "gateway", "watchdog", "mlflow", *AIRFLOW, *METRICS)
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
     made = LocalStack.at(Path(tempfile.mkdtemp(prefix="modelops-stack-")))
-    made.up()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODELOPS_PROMETHEUS", "1" if HAS_PROMETHEUS else "exporter")
+        made.up()  # the setting is kept for all that follows
     yield made
     family = [made.pid("supervisord"), *(made.pid(name) for name in PROGRAMS)]
     made.down()
@@ -71,6 +77,40 @@ def test_a_second_start_reuses_what_stands(stack: LocalStack):
     LocalStack.at(stack.layout.local).up()
     assert time.monotonic() - began < 15
     assert {name: stack.pid(name) for name in PROGRAMS} == before
+
+
+def metrics(stack: LocalStack) -> str:
+    shown = {"authorization": f"Bearer {stack.secrets.token('metrics-token')}"}
+    return httpx.get(f"http://127.0.0.1:{stack.ports.exporter}/metrics", headers=shown, timeout=20).text
+
+
+def test_the_exporter_tells_of_airflow_and_of_paused_dags(stack: LocalStack):
+    assert httpx.get(f"http://127.0.0.1:{stack.ports.exporter}/metrics").status_code == 401
+    with stack.airflow() as client:
+        assert client.patch("/api/v2/dags/retire", json={"is_paused": True}).is_success
+        wait_for(lambda: 'modelops_dag_paused{dag_id="retire",kind="platform"} 1.0' in metrics(stack), 60)
+        assert client.patch("/api/v2/dags/retire", json={"is_paused": False}).is_success
+    told = metrics(stack)
+    assert 'modelops_airflow_component_up{component="scheduler"} 1.0' in told
+    assert 'modelops_dag_paused{dag_id="monitor_hourly",kind="platform"} 0.0' in told
+    assert {line for line in told.splitlines() if line.startswith("modelops_exporter_source_up")} == {
+        f'modelops_exporter_source_up{{source="{name}"}} 1.0'
+        for name in ("windows", "ages", "signals", "trainings", "rollouts", "alerts", "kpis", "watchdog")
+    }
+
+
+@pytest.mark.skipif(not HAS_PROMETHEUS, reason="Prometheus is not installed: apt-get install prometheus prometheus-alertmanager")
+def test_an_alert_becomes_a_row_through_airflow_s_own_door(stack: LocalStack):
+    at = f"http://127.0.0.1:{stack.ports.alertmanager}"
+    fired = {"labels": {"alertname": "Tried", "model": "flight_delay", "priority": "P3"}, "annotations": {"summary": "tried"}}
+    assert httpx.post(f"{at}/api/v2/alerts", json=[fired]).is_success
+
+    def raised() -> bool:
+        with connect(stack, "modelops", "modelops") as database, database.cursor() as cursor:
+            cursor.execute("SELECT model, severity, state, title FROM alerts WHERE key LIKE 'prometheus:Tried:%'")
+            return cursor.fetchall() == [("flight_delay", "P3", "open", "tried")]
+
+    wait_for(raised, 60)
 
 
 def test_settings_file_is_applied_and_users_have_their_roles(stack: LocalStack):
