@@ -24,6 +24,7 @@ from include.lifecycle.tables import alert_messages as outbox
 from include.lifecycle.tables import alerts
 
 _MOST = 2000  # rows of one look
+_MOST_AT_ONCE = 50  # messages of one look through a channel that is not folded; the others wait for the next
 _LEASE = timedelta(minutes=2)  # besides the time that sending may take
 _GROUPS_ITSELF = ("pagerduty", LOG)
 _LONGEST = 500  # characters of an error
@@ -96,7 +97,7 @@ def _parcels(
         for row, policy in known
     ]
     if channel.partition(":")[0] in _GROUPS_ITSELF:
-        return single
+        return single[:_MOST_AT_ONCE]
     most = min(policy.storm.messages for _, policy in known)
     within = max(policy.storm.within for _, policy in known)
     recent = and_(outbox.c.channel == channel, outbox.c.sent_wall_at > wall - within)

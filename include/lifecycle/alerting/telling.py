@@ -21,7 +21,7 @@ Send = Callable[[Sequence[Parcel]], Sequence[str | None]]
 """Send parcels, each through its channel; per parcel None, or why it was not sent. Never raises, never takes much longer than the
 longest of their timeouts."""
 
-_ROUNDS = 5
+_ROUNDS = 20
 
 
 class ToldAlerts(StageResult):

@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,24 @@ log = logging.getLogger(__name__)
 TYPES = ("slackwebhook", "smtp", "pagerduty_events", "apprise")
 _LEVELS = {"CRITICAL": logging.CRITICAL, "WARNING": logging.WARNING, "INFO": logging.INFO}
 _SLACK_OF_TIME = 1.0  # seconds beside the channel's own timeout
+_MOST_TIMEOUTS = 3  # of one channel in one look
+
+Results = queue.SimpleQueue[tuple[int, str | None]]
+
+
+@dataclass
+class _Channel:
+    """The parcels of one channel under way, its timeout in seconds, and when it last answered, or was started."""
+
+    indexes: set[int]
+    timeout: float
+    began: float
+    moved: float = 0.0
+
+    @property
+    def until(self) -> float:
+        """When it is given up."""
+        return min(max(self.began, self.moved) + self.timeout, self.began + _MOST_TIMEOUTS * self.timeout) + _SLACK_OF_TIME
 
 
 def send_parcels(parcels: Sequence[Parcel]) -> list[str | None]:
@@ -37,22 +56,21 @@ def send_parcels(parcels: Sequence[Parcel]) -> list[str | None]:
             outcomes[index] = None
         else:
             by_channel.setdefault(parcel.channel, []).append(index)
-    results: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
-    waiting: dict[int, float] = {}
-    for channel, indexes in by_channel.items():
+    results: Results = queue.SimpleQueue()
+    started: list[_Channel] = []
+    for indexes in by_channel.values():
         first = parcels[indexes[0]]
         try:
             connection = _connection(first.connection)
             sender = sender_of(connection, first.medium)
         except (LifecycleError, AirflowException) as problem:
-            outcomes = [_words(problem) if index in indexes else told for index, told in enumerate(outcomes)]
+            for index in indexes:
+                outcomes[index] = _words(problem)
             continue
-        waiting |= dict.fromkeys(indexes, time.monotonic() + first.policy.delivery.timeout.total_seconds() + _SLACK_OF_TIME)
-        work = [(index, parcels[index]) for index in indexes]
-        threading.Thread(
-            target=_send_all, args=(sender, str(connection.password or ""), work, results), name=f"alerts {channel}", daemon=True
-        ).start()
-    for index, told in _gather(results, waiting).items():
+        started.append(_Channel(set(indexes), first.policy.delivery.timeout.total_seconds(), time.monotonic()))
+        given = (sender, str(connection.password or ""), [(index, parcels[index]) for index in indexes], results)
+        threading.Thread(target=_send_all, args=given, name=f"alerts {first.channel}", daemon=True).start()
+    for index, told in _gather(results, started).items():
         outcomes[index] = told
     return outcomes
 
@@ -72,10 +90,7 @@ def sender_of(connection: Any, medium: str) -> Callable[[Message, float], None]:
 
 
 def _send_all(
-    sender: Callable[[Message, float], None],
-    secret: str,
-    work: Sequence[tuple[int, Parcel]],
-    results: queue.SimpleQueue[tuple[int, str | None]],
+    sender: Callable[[Message, float], None], secret: str, work: Sequence[tuple[int, Parcel]], results: Results
 ) -> None:
     for index, parcel in work:
         try:
@@ -86,16 +101,20 @@ def _send_all(
             results.put((index, None))
 
 
-def _gather(results: queue.SimpleQueue[tuple[int, str | None]], waiting: dict[int, float]) -> dict[int, str | None]:
-    """What was answered in time. Each answer gives the other parcels of its channel no more time: they share one deadline."""
+def _gather(results: Results, channels: Sequence[_Channel]) -> dict[int, str | None]:
+    """What was answered in time; each answer gives the rest of its channel a timeout more, within _MOST_TIMEOUTS of them."""
     found: dict[int, str | None] = {}
-    while left := {index: until for index, until in waiting.items() if index not in found}:
+    while waiting := [channel for channel in channels if channel.indexes - found.keys() and channel.until > time.monotonic()]:
         try:
-            index, told = results.get(timeout=max(0.0, max(left.values()) - time.monotonic()))
+            index, told = results.get(timeout=max(0.0, min(channel.until for channel in waiting) - time.monotonic()))
         except queue.Empty:
-            return found | dict.fromkeys(left, "the channel did not answer in its time (alerts.delivery.timeout)")
+            continue
         found[index] = told
-    return found
+        for channel in waiting:
+            if index in channel.indexes:
+                channel.moved = time.monotonic()
+    late = set().union(*(channel.indexes for channel in channels)) - found.keys()
+    return found | dict.fromkeys(late, "the channel did not answer in its time (alerts.delivery.timeout)")
 
 
 def _log(message: Message) -> None:
