@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from include.lifecycle.commands import (
     ab,
+    actuals,
     alerts,
     api_key,
     apply,
@@ -71,6 +72,7 @@ COMMANDS = (
     replay,
     retention,
     prediction_log,
+    actuals,
     compare,
     card,
     backup,

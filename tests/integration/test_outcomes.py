@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
 import urllib.request
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas
 import pytest
 from sqlalchemy import make_url, select, text
 
-from include.lifecycle.clock import FixedClock
+from include.lifecycle.cli import main
+from include.lifecycle.clock import FixedClock, ShiftedClock, write_clock
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.monitoring.monitor import monitor_model
 from include.lifecycle.monitoring.outcomes.resources import PrometheusUsage
@@ -28,6 +32,17 @@ RUN = RunContext(model=MODEL, run_id="run-1", task="monitor_model")
 LABELS_SQL = """SELECT id AS key, at AS event_time, wet AS label, known_at FROM outcomes
 WHERE at >= :window_start AND at < :window_end;"""
 SALES_SQL = "SELECT sum(amount) AS value FROM sales WHERE at >= :window_start AND at < :window_end"
+
+YAML = """\
+name: rain
+description: Will it rain?
+owner: tests
+tier: primary
+data: {connection: production_db, query: rain/t.sql, key: id, event_time: at, target: wet}
+labels: {query: rain/labels.sql, mature_after: 6h}
+features: {numeric: [wind, warmth], categorical: [city]}
+objective: {task: binary_classification, metric: roc_auc, floor: 0.6}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +266,29 @@ def test_resources_are_read_from_a_real_prometheus(prometheus):
     assert PrometheusUsage(url, MODEL, 1, until - 30, until)("cpu") is None
     with pytest.raises(SourceUnavailableError):
         PrometheusUsage(f"http://127.0.0.1:{free_port()}", MODEL, 1, until - 1800, until)("cpu")
+
+
+def test_each_prediction_is_written_with_its_actual_value(world, postgres, tmp_path, capsys):
+    rt = world(LIVE + 4 * DAY)
+    frame = serve(rt)
+    add_outcomes(rt, outcomes_of(frame.iloc[:500]))
+    (tmp_path / "include" / "models").mkdir()
+    (tmp_path / "include" / "models" / f"{MODEL}.yaml").write_text(YAML)
+    (tmp_path / "include" / "sql" / "rain" / "t.sql").write_text("SELECT 1 WHERE :window_start < :window_end")
+    settings = replace(rt.settings, passfile=postgres.passfile)
+    write_clock(tmp_path / "clock.json", ShiftedClock(datetime.now(UTC), LIVE + 4 * DAY, 1.0))
+    settings = replace(settings, clock_file=tmp_path / "clock.json")
+    url = postgres.url(rt.engine.url.database)
+    ask = ["actuals", MODEL, "--from", f"{LIVE:%Y-%m-%d}", "--url", url, "--json", "--out"]
+    for suffix in (".parquet", ".csv"):
+        out = tmp_path / f"actuals{suffix}"
+        assert main([*ask, str(out)], settings=settings) == 0
+        assert json.loads(capsys.readouterr().out) == {"model": MODEL, "file": str(out), "rows": 800, "labelled": 500}
+        written = (pandas.read_parquet if suffix == ".parquet" else pandas.read_csv)(out).set_index("key")
+        both = written.join(frame.set_index("id")["wet"])
+        known = both["actual"].notna()
+        assert (both.loc[known, "actual"] == both.loc[known, "wet"]).all()
+        assert set(both["latency_ms"]) == {1.5}
+        assert main([*ask, str(out)], settings=settings) == 2
+        assert "exists already" in capsys.readouterr().err
+    assert main([*ask, str(tmp_path / "x.txt")], settings=settings) == 2
