@@ -15,7 +15,7 @@ from include.lifecycle.rollout.experiments.page import page_name as experiment_p
 from include.lifecycle.rollout.shadowing.page import page_name as shadow_page
 from include.lifecycle.runtime import RunContext, build_runtime
 from include.settings import load_settings
-from modelops.links import DataReportLink, EvaluationReportLink, RolloutReportLink
+from modelops.links import DataReportLink, EvaluationReportLink, PeriodicReportLink, ReportLink, RolloutReportLink
 from modelops.operators.data import ValidateDataOperator
 from modelops.operators.evaluation import EvaluateModelOperator
 from modelops.operators.rollout import RollOutVersionOperator
@@ -72,3 +72,26 @@ def test_the_rollouts_link_names_the_page_of_its_strategy(strategy, name):
     (link,) = operator.operator_extra_links
     assert isinstance(link, RolloutReportLink)
     assert link.get_link(operator, ti_key=key) == (f"/modelops/v1/models/trips/reports/{name}" if name else "")
+
+
+@pytest.mark.parametrize(
+    ("link", "result", "name"),
+    [
+        (
+            ReportLink(),
+            {"model": "trips", "reports": ["/data/reports/trips/20130801T0000-v3.html", "/older"]},
+            "20130801T0000-v3",
+        ),
+        (
+            PeriodicReportLink(),
+            {"model": "trips", "path": "/data/reports/trips/report-daily-2013-08-01.html"},
+            "report-daily-2013-08-01",
+        ),
+        (ReportLink(), {"model": "trips", "reports": []}, ""),
+        (PeriodicReportLink(), None, ""),
+    ],
+)
+def test_the_reports_links_name_what_the_task_wrote(link, result, name, monkeypatch):
+    monkeypatch.setattr("modelops.links.XCom.get_value", lambda **_: result)
+    key: Any = SimpleNamespace(dag_id="report_daily", run_id=RUN_ID)
+    assert link.get_link(None, ti_key=key) == (f"/modelops/v1/models/trips/reports/{name}.html" if name else "")
