@@ -154,7 +154,8 @@ def _together(look: _Look, part: list[Window]) -> None:
     if spec.monitoring.window_by == "time" and look.champion is not None:
         known, since = {window for window, _ in look.measured}, min(look.past.started.values(), default=None)
         for window in expected_but_silent(spec, part, times, known, look.recent, since):
-            _measure(look, silent_window(look.champion, window), labels, beside.silent())
+            silent = replace(silent_window(look.champion, window), access=log.access)  # refused requests leave no rows
+            _measure(look, silent, labels, beside.silent())
 
 
 def _one_by_one(look: _Look, window: Window) -> None:

@@ -46,7 +46,7 @@ class _Hours:
 def check_rates(spec: ModelSpec, window: Predictions, reader: AccessReader | None) -> list[Verdict]:
     """Verdicts `access:denied` and `security:burst`; none where model servers write no access log."""
     rules, hours = spec.monitoring.security, _hours(spec, window)
-    if reader is None or hours is None:
+    if reader is None:
         return []
     since, until = (datetime.fromtimestamp(minute * MINUTE, UTC) for minute in (hours.history, hours.last))
     counts = reader.between(since, until)
@@ -59,13 +59,11 @@ def check_rates(spec: ModelSpec, window: Predictions, reader: AccessReader | Non
     return found if not clients else [*found, _bursts(counts, clients, hours, rules, level)]
 
 
-def _hours(spec: ModelSpec, window: Predictions) -> _Hours | None:
+def _hours(spec: ModelSpec, window: Predictions) -> _Hours:
     """Wall time of the window: its event time if its rows were logged then, else (replayed data) when they were logged."""
     told = np.empty(0) if window.logged is None else window.logged[window.logged > 0] / 1e6
-    if not told.size:
-        return None
-    begun, ended = float(told.min()), float(told.max())
     start, end = window.window.start.timestamp(), window.window.end.timestamp()
+    begun, ended = (float(told.min()), float(told.max())) if told.size else (start, end)
     if begun < end and ended >= start:
         begun, ended = start, end
     first = int(begun) // MINUTE

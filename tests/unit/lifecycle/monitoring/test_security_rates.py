@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from include.lifecycle.monitoring.outcomes.outside import silent_window
 from include.lifecycle.monitoring.security.access import AccessReader, remove_old
 from include.lifecycle.monitoring.security.rates import BURST, DENIED, check_rates, hour_bars
 from include.lifecycle.monitoring.windows import Window
@@ -130,6 +131,13 @@ def test_replayed_events_are_judged_by_when_they_were_asked(tmp_path):
     logged = np.array([(NOW - HOUR).timestamp() * 1e6, NOW.timestamp() * 1e6 - 1], dtype=np.int64)
     (verdict,) = check_rates(spec, replace(as_predictions(frame, p, days=1), logged=logged), AccessReader(tmp_path))
     assert verdict.failed
+
+
+def test_a_night_in_which_all_was_refused_is_seen(tmp_path):
+    write(tmp_path, {("", 401): last(60, 10)})
+    silent = silent_window(1, Window(NOW - HOUR, NOW))
+    (verdict,) = check_rates(make_spec(), silent, AccessReader(tmp_path))
+    assert (verdict.failed, verdict.evidence["refused"]) == (True, 600)
 
 
 def test_no_access_log_no_verdict_and_torn_lines_are_left_out(quiet, tmp_path, caplog):
