@@ -11,7 +11,7 @@ _BESIDE = re.compile(r"of|in|the|is|at|local|utc|event|scheduled|booking")
 
 
 def calendar_columns(spec: ModelSpec) -> list[str]:
-    """Watched features that look so: words of the calendar (`day_of_week`), and nothing that makes a length or a count of them."""
+    """Watched features that look so: words of the calendar (`day_of_week`), and nothing that makes a length of them."""
     return [name for name in spec.watched if _looks_so(name)]
 
 
