@@ -73,7 +73,7 @@ def _growth(bench: Bench) -> list[Claim]:
     for step in (100, 10, 1):
         rows = bench.sizes["growth_rows"] // step
         given = _prepared(bench, f"growth-{rows}", rows, bench.sizes["growth_columns"])
-        found = in_child("benchmarks.monitoring:ours", given | {"exact_rows": 50_000})
+        found = in_child("benchmarks.monitoring:ours", given)
         bench.say(f"{rows} rows: {found['cpu']:.2f} CPU s, {found['peak_bytes'] / MEGABYTE:.0f} MB")
         points["rows"].append(rows)
         points["seconds"].append(found["cpu"])
@@ -98,7 +98,7 @@ def build(folder: str, columns: int) -> dict[str, Any]:
     return {"rows": len(train)}
 
 
-def ours(folder: str, rows: int, columns: int, exact_rows: int = 200_000) -> dict[str, Any]:
+def ours(folder: str, rows: int, columns: int) -> dict[str, Any]:
     """Read the window from the log, slice by slice, count it, and measure every column; as the monitor does."""
     import duckdb  # noqa: F401 - imports are not timed, on no side
 
@@ -110,7 +110,7 @@ def ours(folder: str, rows: int, columns: int, exact_rows: int = 200_000) -> dic
     from include.lifecycle.runtime import build_runtime
     from include.settings import load_settings
 
-    spec = spec_of(columns, exact_rows=min(exact_rows, max(1000, rows // 5)))
+    spec = spec_of(columns)
     rt = build_runtime(load_settings({"MODELOPS_STORAGE": str(Path(folder) / "data"), "MODELOPS_LOCAL": folder}))
     began, spent = time.monotonic(), time.process_time()
     profile, window = read_profile(Path(folder) / "profile"), Window(START, START + LENGTH)

@@ -112,7 +112,7 @@ def test_windows_by_labels_wait_for_them(world, postgres, profile):
     assert [(row["rows"], row["mature_rows"]) for row in stored(late)] == [(300, 300), (300, 300)]
 
 
-LARGE = {"exact_rows": 1000, "slice_rows": 1500}
+LARGE = {"exact_rows": 1000, "sample_rows": 1000, "slice_rows": 1500}
 
 
 def without_sampling(row):

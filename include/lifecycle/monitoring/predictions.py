@@ -83,15 +83,15 @@ class PredictionLog:
         found = self._fetch("SELECT model_version, epoch_us(event_time) AS at, key FROM log", [])
         return found["model_version"].astype(np.int64), found["at"].astype(np.int64), _texts(found["key"])
 
-    def read(self, version: int, window: Window) -> Predictions:
-        """All rows that `version` answered in `window`, in order of event time."""
+    def read(self, version: int, window: Window, share: float = 1.0) -> Predictions:
+        """All rows that `version` answered in `window`, or a share of the requests, in order of event time."""
         named = [f"{quoted(feature_column(name))} AS {quoted('f_' + name)}" for name in self.spec.features.all]
         classes = self.spec.objective.classes
         plain = ["epoch_us(event_time) AS at", "epoch_us(logged_at) AS logged", "client", "key", "prediction", "latency_ms"]
         columns = ", ".join([*plain, *(["probabilities"] if classes else []), *named])
         query = (
             f"SELECT {columns} FROM log WHERE model_version = ? AND epoch_us(event_time) >= ? AND epoch_us(event_time) < ? "  # noqa: S608 - quoted
-            "ORDER BY event_time, request_id, row"
+            f"{'' if share >= 1 else 'AND ' + _part_of(share)} ORDER BY event_time, request_id, row"
         )
         found = self._fetch(query, [version, microseconds(window.start), microseconds(window.end)])
         numeric = {name: _floats(found[f"f_{name}"]) for name in self.spec.features.numeric}
@@ -109,6 +109,26 @@ class PredictionLog:
             access=self.access,
             logged=np.ma.filled(found["logged"], 0).astype(np.int64),
         )
+
+    def versions(self) -> list[int]:
+        """Versions that answered in the range."""
+        found = self._fetch("SELECT DISTINCT model_version FROM log ORDER BY 1", [])
+        return [int(version) for version in found["model_version"]]
+
+    def rows_of(self, version: int) -> int:
+        """Rows of a version in the range."""
+        return int(self._fetch("SELECT count(*) AS n FROM log WHERE model_version = ?", [version])["n"][0])
+
+    def numbers_of(self, version: int, column: str) -> Floats:
+        """One numeric column of a version's rows in the range, in any order, NaN where it is null."""
+        query = f"SELECT {quoted(column)} AS value FROM log WHERE model_version = ?"  # noqa: S608 - quoted
+        return _floats(self._fetch(query, [version])["value"])
+
+    def categories_of(self, version: int, column: str) -> dict[str | None, int]:
+        """How many rows of a version in the range have each text, or None."""
+        query = f"SELECT {quoted(column)} AS value, count(*) AS n FROM log WHERE model_version = ? GROUP BY 1"  # noqa: S608 - quoted
+        found = self._fetch(query, [version])
+        return dict(zip(_texts(found["value"]).tolist(), found["n"].tolist(), strict=True))
 
     def logged_between(self, version: int, window: Window) -> tuple[float, float]:
         """Wall time (epoch seconds) of the first and the last row that `version` logged in `window`; zeros without a row."""
@@ -158,11 +178,16 @@ def open_log(
                 remote=remote_of(configured or settings()),
             )
             if share < 1:
-                relation = relation.filter(f"hash(request_id) < {round(share * 2**64)}")
+                relation = relation.filter(_part_of(share))
             relation.create("log")
         except (duckdb.Error, OSError) as problem:
             raise SourceUnavailableError(f"prediction log {folder} of {spec.name}: {problem}") from problem
         yield PredictionLog(connection, spec, AccessReader(folder))
+
+
+def _part_of(share: float) -> str:
+    """SQL that is true for a share of the requests, the same ones every time."""
+    return f"hash(request_id) < {round(share * 2**64)}"
 
 
 def _floats(values: Any) -> Floats:

@@ -8,7 +8,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from include.lifecycle.sections.base import NotNegative, Positive, Section, Share
-from include.lifecycle.sections.inputs import AttributionSection, CreepSection, MultivariateSection, NoveltySection, SeasonalSection, SkewSection
+from include.lifecycle.sections.inputs import (
+    AttributionSection,
+    CreepSection,
+    MultivariateSection,
+    NoveltySection,
+    SeasonalSection,
+    SkewSection,
+)
 from include.lifecycle.sections.outcomes import (
     BusinessMetricSection,
     EstimateSection,
@@ -69,7 +76,7 @@ class MonitoringSection(Section):
 
     schedule: Literal["hourly", "daily", "weekly"] = Field(description="how often the model is looked at")
     window: PositiveDuration = Field(
-        description="event time per window; by count or labels what one takes as a rule: nulls, false alarms, how far to look back"
+        description="event time per window; by count or labels what one mostly takes: nulls, false alarms, how far to look back"
     )
     window_by: Literal["time", "count", "labels"] = Field(
         description="what ends a window: the clock, a number of predictions, or a number of mature labels"
@@ -79,8 +86,9 @@ class MonitoringSection(Section):
     counting: Literal["exact", "counts", "auto"] = Field(
         description="drift by the rows themselves, or by counts over some 2,000 cells; auto: counts above exact_rows"
     )
-    exact_rows: Annotated[int, Field(ge=1000)] = Field(
-        description="rows of a time window from which on auto counts; every check but drift then sees a sample of about so many"
+    exact_rows: Annotated[int, Field(ge=1000)] = Field(description="rows of a time window from which on auto counts")
+    sample_rows: Annotated[int, Field(ge=1000)] = Field(
+        description="rows, to twice as many, of a counted window's random sample: what every check but drift sees"
     )
     slice_rows: Annotated[int, Field(ge=1000)] = Field(
         description="rows about that are in memory at once when a window is counted; what one shard's task counts"

@@ -12,7 +12,7 @@ import numpy as np
 
 from include.lifecycle.monitoring.counting.counts import WindowCounts
 from include.lifecycle.monitoring.counting.sampling import Sample
-from include.lifecycle.monitoring.counting.shards import ProfileOf, Shard, count_rows, read_slice, stored_shard
+from include.lifecycle.monitoring.counting.shards import ProfileOf, Shard, read_slice, stored_shard
 from include.lifecycle.monitoring.counting.slices import slices
 from include.lifecycle.monitoring.labels import Labels
 from include.lifecycle.monitoring.predictions import Predictions
@@ -39,19 +39,16 @@ def read_large(
 
     `rows`: about how many the window has. `labels_of` is asked once per slice. Shards that are there are not counted again.
     """
-    size = spec.monitoring.exact_rows
-    share, found = min(1.0, 2 * size / max(rows, 1)), _Found()
+    size = spec.monitoring.sample_rows
+    share, found = min(1.0, 1.5 * size / max(rows, 1)), _Found()
     for part in slices(window, rows, spec.monitoring.slice_rows):
-        shard = stored_shard(rt.storage, Shard(spec.name, window, part))
-        read = read_slice(spec, rt, part, share if shard is not None else 1.0)
-        counts = count_rows(spec, read, profile_of) if shard is None else shard
-        for version, one in counts.items():
-            found.counts[version] = found.counts[version].merge(one) if version in found.counts else one
-        for version, part_rows in read.items():
-            of = None
-            if shard is not None:
-                of = counts[version].rows if version in counts else round(part_rows.rows / share)
-            found.samples.setdefault(version, Sample(version, size, share)).add(part_rows, of)
+        counted = stored_shard(rt.storage, Shard(spec.name, window, part))
+        for version, one in read_slice(spec, rt, part, profile_of, counted, share).items():
+            if one.counts is not None:
+                known = found.counts.get(version)
+                found.counts[version] = one.counts if known is None else known.merge(one.counts)
+            if one.sample is not None:
+                found.samples.setdefault(version, Sample(version, size)).add(one.sample, one.rows)
         _keep_labels(found, labels_of(part), part)
     whole = [replace(sample.whole(window), counts=found.counts.get(version)) for version, sample in sorted(found.samples.items())]
     places = {pair: place for place, pair in enumerate(found.positions)}

@@ -15,14 +15,13 @@ from include.lifecycle.monitoring.windows import Window
 
 @dataclass
 class Sample:
-    """Rows of one version, each kept with the same probability: `share` of what is read, halved whenever there are twice `size`.
+    """Rows of one version, each kept with the same probability, which is halved whenever there are twice `size`.
 
     Deterministic: the same slices in the same order give the same rows.
     """
 
     version: int
     size: int
-    share: float = 1.0
     kept: float = 1.0
     seen: int = 0
     held: list[Predictions] = field(default_factory=list)
@@ -30,10 +29,10 @@ class Sample:
     def __post_init__(self) -> None:
         self._random = np.random.default_rng(self.version)
 
-    def add(self, part: Predictions, of: int | None = None) -> None:
-        """Take the next slice's rows; with `of` they are a `share` of so many already."""
-        self.seen += part.rows if of is None else of
-        self.held.append(self._thinned(part, self.kept * (self.share if of is None else 1)))
+    def add(self, part: Predictions, of: int) -> None:
+        """Take the next slice's rows, the same share of each slice: this one has `of`."""
+        self.seen += of
+        self.held.append(self._thinned(part, self.kept))
         while sum(one.rows for one in self.held) > 2 * self.size:
             self.kept /= 2
             self.held = [self._thinned(one, 0.5) for one in self.held]

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
 from include.lifecycle.errors import DataInvalidError
-from include.lifecycle.monitoring.counting.arrays import count_window
 from include.lifecycle.monitoring.counting.counts import WindowCounts
+from include.lifecycle.monitoring.counting.log_counts import count_log
 from include.lifecycle.monitoring.counting.scheme import scheme_of
 from include.lifecycle.monitoring.predictions import Predictions, open_log
 from include.lifecycle.monitoring.profile import Profile
@@ -58,29 +56,42 @@ def shards_of(storage: Storage, model: str, window: Window) -> Path:
     return storage.windows(model) / "shards" / _name(window.start)
 
 
-def read_slice(spec: ModelSpec, rt: Runtime, part: Window, share: float = 1.0) -> dict[int, Predictions]:
-    """Every version's rows of one slice, or a share of them; no more than these are in memory."""
-    folder = rt.storage.predictions(spec.name)
-    with open_log(spec, folder, part.start, part.end, configured=rt.settings, share=share) as log:
-        versions = np.unique(log.identities()[0]).tolist()
-        return {int(version): log.read(int(version), part) for version in versions}
+@dataclass(frozen=True)
+class Slice:
+    """One version's part of a slice: how many rows it has, a share of them, and their counts (None without a profile)."""
+
+    rows: int
+    sample: Predictions | None
+    counts: WindowCounts | None
 
 
-def count_rows(spec: ModelSpec, rows: dict[int, Predictions], profile_of: ProfileOf) -> dict[int, WindowCounts]:
-    """Counts of each version that has a profile."""
-    known = {version: profile for version in rows if (profile := profile_of(version)) is not None}
-    return {
-        version: count_window(scheme_of(profile), rows[version], spec.objective.classes) for version, profile in known.items()
-    }
+def read_slice(
+    spec: ModelSpec, rt: Runtime, part: Window, profile_of: ProfileOf, counted: dict[int, WindowCounts] | None, share: float
+) -> dict[int, Slice]:
+    """Every version's part of one slice. What is `counted` already is only sampled; `share` 0 takes no sample."""
+    folder, found = rt.storage.predictions(spec.name), {}
+    read = share if counted is not None else 1.0
+    with open_log(spec, folder, part.start, part.end, configured=rt.settings, share=read) as log:
+        for version in sorted({*log.versions(), *(counted or {})}):
+            profile = profile_of(version)
+            if counted is not None:
+                counts = counted.get(version)
+            else:
+                counts = None if profile is None else count_log(log, scheme_of(profile), version)
+            rows = counts.rows if counts is not None else round(log.rows_of(version) / read)
+            sample = None if share <= 0 else log.read(version, part, 1.0 if counted is not None else share)
+            found[version] = Slice(rows, sample, counts)
+    return found
 
 
 def count_shard(spec: ModelSpec, rt: Runtime, shard: Shard, profile_of: ProfileOf) -> int:
     """Count one slice and keep it; return its rows. Killed and run again it writes the same."""
-    rows = read_slice(spec, rt, shard.part)
+    read = read_slice(spec, rt, shard.part, profile_of, None, 0.0)
     with whole_folder(shard.folder(rt.storage)) as folder:
-        for version, counts in count_rows(spec, rows, profile_of).items():
-            counts.save(folder / f"{version}.npz")
-    return sum(one.rows for one in rows.values())
+        for version, one in read.items():
+            if one.counts is not None:
+                one.counts.save(folder / f"{version}.npz")
+    return sum(one.rows for one in read.values())
 
 
 def stored_shard(storage: Storage, shard: Shard) -> dict[int, WindowCounts] | None:

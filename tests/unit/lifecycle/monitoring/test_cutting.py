@@ -116,7 +116,15 @@ def test_windows_that_would_never_be_judged_are_refused(monitoring, blamed):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("window_by", "rows"), ("window_rows", 0), ("exact_rows", 999), ("slice_rows", 10), ("counting", "fast")]
+    ("key", "value"),
+    [
+        ("window_by", "rows"),
+        ("window_rows", 0),
+        ("exact_rows", 999),
+        ("slice_rows", 10),
+        ("sample_rows", 999),
+        ("counting", "fast"),
+    ],
 )
 def test_values_out_of_bounds_are_refused(key, value):
     with pytest.raises(ValidationError, match=f"monitoring.{key}"):
