@@ -95,7 +95,7 @@ def test_the_exporter_tells_of_airflow_and_of_paused_dags(stack: LocalStack):
     assert 'modelops_dag_paused{dag_id="monitor_hourly",kind="platform"} 0.0' in told
     assert {line for line in told.splitlines() if line.startswith("modelops_exporter_source_up")} == {
         f'modelops_exporter_source_up{{source="{name}"}} 1.0'
-        for name in ("windows", "ages", "signals", "trainings", "rollouts", "alerts", "kpis", "watchdog")
+        for name in ("windows", "ages", "signals", "trainings", "rollouts", "alerts", "kpis", "watchdog", "host")
     }
 
 

@@ -15,6 +15,7 @@ from include.lifecycle.database import transaction
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.exporter.airflow_state import AirflowWatch
 from include.lifecycle.exporter.families import Families
+from include.lifecycle.exporter.host import add_host
 from include.lifecycle.exporter.kpis import add_kpis
 from include.lifecycle.exporter.rows import add_alerts, add_rollouts, add_signals, add_trainings
 from include.lifecycle.exporter.specs import KnownSpecs
@@ -61,7 +62,11 @@ class Scraper:
             "kpis": lambda families, connection: add_kpis(families, connection, now, self.specs.policy),
         }
         sources = {name: self._from_rows(add) for name, add in rows.items()}
-        return sources | {"watchdog": lambda families: add_watchdog(families, self.rt.settings.gateway_dir)}
+        configured = self.rt.settings
+        return sources | {
+            "watchdog": lambda families: add_watchdog(families, configured.gateway_dir),
+            "host": lambda families: add_host(families, configured.storage),
+        }
 
     def _from_rows(self, add: Callable[[Families, Connection], None]) -> Callable[[Families], None]:
         def asked(families: Families) -> None:
@@ -75,7 +80,7 @@ class Scraper:
         began, well = time.monotonic(), True
         try:
             add(families)
-        except (LifecycleError, SQLAlchemyError, ArithmeticError, LookupError, TypeError, ValueError) as problem:
+        except (LifecycleError, SQLAlchemyError, ArithmeticError, LookupError, OSError, TypeError, ValueError) as problem:
             log.warning("source %s: %s", name, problem)
             well = False
         families.gauge("modelops_exporter_source_up", "1 while this source could be read", well, source=name)

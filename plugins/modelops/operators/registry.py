@@ -21,6 +21,7 @@ from include.lifecycle.runtime import RunContext, Runtime, runtime
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome
 from modelops.assets import WAKE_UPS, candidate, wake
+from modelops.log_lines import lines_about
 from modelops.operators.base import LifecycleOperator, airflow_errors, run_context
 
 
@@ -119,7 +120,7 @@ class ReplayVersionOperator(BaseOperator):
         from include.lifecycle.errors import GateFailedError
         from include.lifecycle.registry.replay import Replay, replay_version
 
-        with airflow_errors():
+        with lines_about(self.model, [{"version": int(self.version)}]), airflow_errors():
             asked = Replay(self.model, int(self.version), tune=str(self.tune).lower() == "true")
             report = replay_version(runtime(), run_context(self.model, context), asked)
             if report.outcome is Outcome.FAIL:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import psutil
 from sqlalchemy import text
 
 from include.lifecycle.database import transaction
+from include.lifecycle.exporter.families import Families
+from include.lifecycle.exporter.host import add_host
 from include.lifecycle.exporter.scrape import Scraper
 from include.lifecycle.rollout.watchdog.health import Health, write_gauges
 from include.lifecycle.runtime import Runtime
@@ -153,7 +156,8 @@ def test_a_source_that_fails_hides_no_other(served: Runtime):
 def test_a_database_that_is_down_is_told_and_nothing_is_made_up(make_runtime):
     down = make_runtime(MODELOPS_DATABASE_URL="postgresql+psycopg2://modelops@127.0.0.1:1/modelops")
     found = samples(Scraper(down).exposition())
-    assert {value for key, value in found.items() if key[0] == "modelops_exporter_source_up"} == {0}
+    up = {key[1]: value for key, value in found.items() if key[0] == "modelops_exporter_source_up"}
+    assert {source for source, value in up.items() if value} == {"source=host"}
     assert not [key for key in found if key[0].startswith("model_")]
 
 
@@ -172,3 +176,17 @@ def test_a_broken_yaml_is_told_and_read_again_when_it_changes(make_runtime, tmp_
     assert ("model_window_age_seconds", OF) not in found
     (folder / f"{MODEL}.yaml").write_text("monitoring: {window: 48h}\n")
     assert samples(scraper.exposition())["model_window_interval_seconds", OF] == 48 * 3600
+
+
+def test_the_machine_s_resources(served: Runtime):
+    found = samples(Scraper(served).exposition())
+    assert 0 < found["modelops_storage_bytes", "kind=free"] <= found["modelops_storage_bytes", "kind=total"]
+    assert 0 < found["modelops_host_memory_bytes", "kind=available"] < found["modelops_host_memory_bytes", "kind=total"]
+    idle = found["modelops_host_cpu_seconds_total", "mode=idle"]
+    assert 0 < idle <= psutil.cpu_times().idle + 1
+
+
+def test_without_proc_only_the_room_is_told(tmp_path):
+    families = Families()
+    add_host(families, tmp_path / "not" / "there", proc=tmp_path)
+    assert {key[0] for key in samples(families.exposition())} == {"modelops_storage_bytes"}
