@@ -62,7 +62,7 @@ def ranking_gain(reference: Floats, current: Floats) -> float:
     _, tied = np.unique(-current, return_inverse=True)  # equal ones share the mean discount of their places
     places = np.argsort(np.argsort(-current, kind="stable"), kind="stable")
     shared = np.bincount(tied, weights=discounts[places]) / np.bincount(tied)
-    return float(reference @ shared[tied]) / best
+    return min(float(reference @ shared[tied]) / best, 1.0)
 
 
 def cells_of(known: FeatureCells, values: NDArray[Any]) -> tuple[Cells, int]:

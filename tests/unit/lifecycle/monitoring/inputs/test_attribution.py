@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.lifecycle.monitoring.inputs.attribution import cells_of, check_attribution, main_effects, ranking_gain
@@ -44,6 +44,7 @@ def test_constants_and_single_rows_have_no_attribution():
     assert np.isnan(main_effects(cells[:1], np.ones((1, 1)), 1))
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.001, 1), min_size=2, max_size=12), st.randoms(use_true_random=False))
 def test_the_gain_is_scikit_learns_ndcg(reference, random):
     from sklearn.metrics import ndcg_score

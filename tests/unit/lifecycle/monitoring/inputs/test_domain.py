@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.lifecycle.monitoring.inputs.multivariate import check_multivariate
@@ -19,6 +19,7 @@ from tests.unit.lifecycle.monitoring.examples import START, as_predictions, make
 LIVE = START + timedelta(days=200)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.lists(st.integers(0, 5), min_size=1, max_size=30))
 def test_placements_are_the_auc(first, second):
     from sklearn.metrics import roc_auc_score

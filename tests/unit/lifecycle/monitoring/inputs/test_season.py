@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from include.lifecycle.monitoring.counting.arrays import count_numbers
@@ -85,6 +85,7 @@ def test_a_damaged_file_is_left_out(tmp_path, caplog):
 values = st.lists(st.integers(-20, 20), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(values, values)
 def test_the_distance_of_masses_is_scipys(first, second):
     from scipy.stats import wasserstein_distance
