@@ -73,7 +73,8 @@ def association(first: Codes, second: Codes) -> float:
     table = np.bincount(a * (int(b.max()) + 1) + b, minlength=(int(a.max()) + 1) * (int(b.max()) + 1))
     table = table.reshape(int(a.max()) + 1, int(b.max()) + 1).astype(np.float64)
     table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    rows, columns, n = *table.shape, float(table.sum())
+    rows, columns = int(table.shape[0]), int(table.shape[1])
+    n = float(table.sum())
     if min(rows, columns) < 2:
         return float("nan")
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,11 +46,9 @@ def feed_reference(
     known = strongest({name: encode(coding, trained[name]) for name, coding in codings.items()})
     cells = {name: encode(coding, held[name]) for name, coding in codings.items()}
     return FeedReference(
-        burst_bars={name: _bar(some, level, lambda rows, of=values: _burst(of[rows])) for name, values in held.items()},
-        run_bars={
-            name: _bar(some, level, lambda rows, of=values: _run(of[rows])) for name, values in held.items() if _is_number(values)
-        },
-        duplicate_bar=_bar(some, level, lambda rows: float(repeated([of[rows] for of in held.values()], len(rows)).mean())),
+        burst_bars={name: _bar(some, level, partial(_burst, values)) for name, values in held.items()},
+        run_bars={name: _bar(some, level, partial(_run, values)) for name, values in held.items() if _is_number(values)},
+        duplicate_bar=_bar(some, level, partial(_repeated, list(held.values()))),
         codings=codings,
         associations=[_with_lowest(pair, cells, some, level) for pair in known],
     )
@@ -63,21 +62,26 @@ def _is_number(values: NDArray[Any]) -> bool:
     return values.dtype.kind == "f"
 
 
-def _burst(values: NDArray[Any]) -> float:
-    found = worst_part(nulls_of(values))
+def _burst(values: NDArray[Any], rows: NDArray[np.int64]) -> float:
+    found = worst_part(nulls_of(values[rows]))
     return found.share if found else 0.0
 
 
 def nulls_of(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Which values (n,) are null: not finite, or None."""
     if _is_number(values):
-        return ~np.isfinite(values)
+        return np.asarray(~np.isfinite(values), dtype=np.bool_)
     return np.fromiter((value is None for value in values), dtype=np.bool_, count=len(values))
 
 
-def _run(values: NDArray[np.float64]) -> float:
-    found = longest_run(values[np.isfinite(values)])
+def _run(values: NDArray[np.float64], rows: NDArray[np.int64]) -> float:
+    some = values[rows]
+    found = longest_run(some[np.isfinite(some)])
     return found.share if found else 0.0
+
+
+def _repeated(columns: Sequence[NDArray[Any]], rows: NDArray[np.int64]) -> float:
+    return float(repeated([values[rows] for values in columns], len(rows)).mean())
 
 
 def _bar(drawn: DrawnWindows, level: float, measure: Callable[[NDArray[np.int64]], float]) -> float:

@@ -39,7 +39,7 @@ class AccessCounts:
     @property
     def denied(self) -> NDArray[np.bool_]:
         """Which counts are of requests without a good key."""
-        return (self.statuses == 401) | (self.statuses == 403)
+        return np.asarray((self.statuses == 401) | (self.statuses == 403), dtype=np.bool_)
 
 
 @dataclass

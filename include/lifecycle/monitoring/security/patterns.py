@@ -59,7 +59,7 @@ class Queries:
 
     def take(self, rows: Rows) -> Queries:
         """Some of them."""
-        return Queries(*(part[rows] for part in (self.ranks, self.codes, self.cells, self.hashes, self.far, self.margin)))
+        return Queries(self.ranks[rows], self.codes[rows], self.cells[rows], self.hashes[rows], self.far[rows], self.margin[rows])
 
 
 def queries_of(
