@@ -34,6 +34,7 @@ CLAIMS = (
     "calibration_gaps",
     "monitoring",
     "pages",
+    "false_alarms",
 )
 """Modules of this package, in the order in which they run."""
 _SIGN = {"at_least": ">=", "at_most": "<="}

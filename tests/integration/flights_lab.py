@@ -100,9 +100,9 @@ class World:
         return rows.assign(prediction=scores if rescore is None else rescore(rows, scores))
 
 
-def make_world(spec: ModelSpec) -> World:
+def make_world(spec: ModelSpec, seed: int = 1) -> World:
     """Fit a logistic regression on the training days, and profile it on the hold-out days."""
-    table = dealt(spec)
+    table = dealt(spec, seed)
     at = table["scheduled_departure"]
     train = table[at < START + timedelta(days=TRAIN_DAYS)].reset_index(drop=True)
     holdout = table[(at >= START + timedelta(days=TRAIN_DAYS)) & (at < LIVE)].reset_index(drop=True)
