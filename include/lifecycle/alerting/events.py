@@ -16,7 +16,7 @@ from include.lifecycle.runtime import Runtime
 from include.lifecycle.tables import alerts
 
 if TYPE_CHECKING:
-    from include.lifecycle.rollout.states import Plan
+    from include.lifecycle.rollout.states import Plan, Status
 
 _SCRATCH = "_"  # names of models begin with a letter, those of drills do not
 _ENDED_BADLY = {
@@ -59,21 +59,26 @@ def end_event(connection: Connection, rt: Runtime, kind: str, model: str, *, key
     return resolve_alert(connection, rt, model, f"{kind}:{key}", reason, actor=actor)
 
 
-def tell_rollout(connection: Connection, rt: Runtime, rollout: int, plan: Plan, state: str, reason: str) -> None:
-    """A rollout ended in `state`: a bad end is an alert, which a version that is promoted later ends; one alert a model.
+def tell_rollout(connection: Connection, rt: Runtime, rollout: int, plan: Plan, status: Status) -> None:
+    """A rollout that waits for a person is an alert until it goes on; one that ended badly until a version is promoted.
 
-    Drills and A/A tests alarm nobody. Belongs to the caller's transaction; takes the model's lock.
+    Drills and A/A tests alarm nobody. Belongs to the caller's transaction; may take the model's lock.
     """
     if plan.model.startswith(_SCRATCH) or plan.strategy == "aa_test":
         return
-    actor, kind = f"rollout:{rollout}", _ENDED_BADLY.get(state)
+    about: dict[str, Any] = {"actor": f"rollout:{rollout}"}
+    state = status.state.value
+    if status.held and status.state.is_open:
+        told = f"version {plan.version} waits for a person: {status.reason}"
+        tell_event(connection, rt, kinds.ROLLOUT_HELD, plan.model, key="open", reason=told, rollout=rollout, **about)
+        return
+    end_event(connection, rt, kinds.ROLLOUT_HELD, plan.model, key="open", reason=f"the rollout is {state}", **about)
+    kind = _ENDED_BADLY.get(state)
     for other in sorted(set(_ENDED_BADLY.values()) - {kind}) if kind or state == "promoted" else ():
-        end_event(connection, rt, other, plan.model, key="newest", reason=f"rollout {rollout} ended as {state}", actor=actor)
+        end_event(connection, rt, other, plan.model, key="newest", reason=f"rollout {rollout} is {state}", **about)
     if kind is not None:
-        told = f"version {plan.version} is {state.replace('_', ' ')}: {reason}"
-        tell_event(
-            connection, rt, kind, plan.model, key="newest", reason=told, actor=actor, rollout=rollout, version=plan.version
-        )
+        told = f"version {plan.version} is {state.replace('_', ' ')}: {status.reason}"
+        tell_event(connection, rt, kind, plan.model, key="newest", reason=told, rollout=rollout, version=plan.version, **about)
 
 
 _FAMILY = {

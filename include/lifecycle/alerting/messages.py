@@ -15,6 +15,8 @@ from include.lifecycle.sections.alerts import Severity
 
 _WORDS = {"raised": "", "escalated": "ESCALATED ", "acknowledged": "ACKNOWLEDGED ", "resolved": "RESOLVED ", "worse": "WORSE "}
 _SHOWN = 12  # numbers of the evidence that a message shows
+TIMELINE_FOR = ("P0", "P1")
+"""Severities of incidents whose timeline is written when they are over."""
 _LISTED = 20  # alerts that a message about many lists
 
 
@@ -49,6 +51,11 @@ class Message:
         return f"[{self.severity}] {_WORDS.get(self.event, '')}{self.model}: {self.title}"
 
     @property
+    def link_word(self) -> str:
+        """What the link is for: the page of an incident that is over, else an answer."""
+        return "timeline" if self.link.endswith(".html") else "answer"
+
+    @property
     def over(self) -> bool:
         """Whether it says that all is well again."""
         return self.event == "resolved"
@@ -58,13 +65,15 @@ class Message:
         many = f" (seen {self.count} times)" if self.count > 1 else ""
         numbers = [f"{name}: {value}" for name, value in self.details.items()]
         parts = [f"{self.reason}{many}", *self.lines, *numbers, f"since {self.at:%Y-%m-%d %H:%M} UTC"]
-        return "\n".join([*parts, f"runbook: {self.runbook}", f"answer: {self.link}"])
+        return "\n".join([*parts, f"runbook: {self.runbook}", f"{self.link_word}: {self.link}"])
 
 
 def message_of(row: dict[str, Any], *, runbooks: str, base_url: str) -> Message:
     """The message of one row of the outbox: columns of the alert, and `event`."""
-    number = row["alert_id"]
-    link = f"cli alerts ack {number}, or {base_url.rstrip('/')}/modelops/v1/alerts/{number}"
+    number, base = row["alert_id"], f"{base_url.rstrip('/')}/modelops/v1"
+    link = f"cli alerts ack {number}, or {base}/alerts/{number}"
+    if row["event"] == "resolved" and row["severity"] in TIMELINE_FOR:
+        link = f"{base}/models/{row['incident_model']}/reports/incident-{row['incident_id']}.html"
     return Message(
         event=str(row["event"]).partition(":")[0],
         severity=row["severity"],

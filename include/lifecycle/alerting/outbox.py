@@ -21,7 +21,7 @@ from include.lifecycle.database import transaction
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.sections.alerts import AlertsSection
 from include.lifecycle.tables import alert_messages as outbox
-from include.lifecycle.tables import alerts
+from include.lifecycle.tables import alerts, incidents
 
 _MOST = 2000  # rows of one look
 _MOST_AT_ONCE = 50  # messages of one look through a channel that is not folded; the others wait for the next
@@ -55,7 +55,10 @@ def claim(rt: Runtime, policies: Policies, wall: datetime) -> list[Parcel]:
     with transaction(rt.engine) as connection:
         due = outbox.c.not_before_wall.is_(None) | (outbox.c.not_before_wall <= wall)
         query = select(outbox.c.id, outbox.c.alert_id, outbox.c.channel, outbox.c.event, outbox.c.attempts, *_told())
-        query = query.join(alerts, alerts.c.id == outbox.c.alert_id).where(outbox.c.state.in_(("waiting", "sending")), due)
+        query = query.join(alerts, alerts.c.id == outbox.c.alert_id)
+        query = query.outerjoin(incidents, incidents.c.id == alerts.c.incident_id).where(
+            outbox.c.state.in_(("waiting", "sending")), due
+        )
         rows = connection.execute(query.order_by(outbox.c.id).limit(_MOST).with_for_update(of=outbox, skip_locked=True))
         by_channel: dict[str, list[dict[str, Any]]] = {}
         for row in rows.mappings():
@@ -112,7 +115,7 @@ def _parcels(
 
 def _told() -> list[Any]:
     names = ("model", "kind", "severity", "title", "reason", "runbook", "count", "incident_id", "first_seen", "evidence")
-    return [alerts.c[name] for name in names]
+    return [*(alerts.c[name] for name in names), incidents.c.model.label("incident_model")]
 
 
 def _mark(connection: Connection, rows: Sequence[dict[str, Any]], **values: Any) -> None:

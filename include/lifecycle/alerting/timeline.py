@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, select, update
 
 from include.lifecycle.alerting.kinds import LEVELS
+from include.lifecycle.alerting.messages import TIMELINE_FOR
 from include.lifecycle.database import transaction
 from include.lifecycle.reporting.page import Block, Paragraph, Part, Table, to_html
 from include.lifecycle.runtime import Runtime
 from include.lifecycle.storage import write_whole
 from include.lifecycle.tables import alert_messages, alerts, incidents, ledger
 
-_WRITTEN_FOR = ("P0", "P1")
 _BEFORE = timedelta(hours=2)  # wall time of the ledger before the first alert that the page shows, too
 _KINDS = ("decision", "rollout", "rollback", "promotion", "freeze", "training", "signal", "approval", "foreign_change", "alert")
 _MOST = 400
@@ -27,7 +27,7 @@ def write_timelines(rt: Runtime, closed: Iterable[RowMapping]) -> list[str]:
     """Write the page of every closed P0 and P1, and note its name with the incident; again, the same file."""
     written = []
     for incident in closed:
-        if incident["severity"] not in _WRITTEN_FOR:
+        if incident["severity"] not in TIMELINE_FOR:
             continue
         with transaction(rt.engine) as connection:
             text = timeline_page(connection, incident)
@@ -41,7 +41,7 @@ def write_timelines(rt: Runtime, closed: Iterable[RowMapping]) -> list[str]:
 
 def unwritten(connection: Connection) -> list[RowMapping]:
     """Closed incidents whose page is missing: a process that died between closing and writing leaves one."""
-    wanted = (incidents.c.state == "closed") & incidents.c.timeline.is_(None) & incidents.c.severity.in_(_WRITTEN_FOR)
+    wanted = (incidents.c.state == "closed") & incidents.c.timeline.is_(None) & incidents.c.severity.in_(TIMELINE_FOR)
     return list(connection.execute(select(incidents).where(wanted).order_by(incidents.c.id)).mappings())
 
 

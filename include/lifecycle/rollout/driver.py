@@ -169,8 +169,8 @@ class Drive:
             update |= {"measurement": Measurement(), "cursor": cursor}
         drive = replace(self, status=self.status.model_copy(update=update))
         with transaction(self.rt.engine) as connection:
-            if not transition.state.is_open:  # first, since it takes the model's lock, as others do before they take the row's
-                tell_rollout(connection, self.rt, self.lease.rollout_id, self.plan, drive.status.state, drive.status.reason)
+            # First, since it may take the model's lock, as others do before they take the row's.
+            tell_rollout(connection, self.rt, self.lease.rollout_id, self.plan, drive.status)
             self._note(connection, transition, "done", transition.reason)
             drive._save(connection, closing=not transition.state.is_open)
             if not transition.state.is_open:

@@ -41,7 +41,7 @@ def page(message: Message) -> str:
         f'<h2 style="margin:4px 0">{escape(message.model)}: {escape(message.title)}</h2><p>{escape(message.reason)}</p>'
         f"{f'<ul>{lines}</ul>' if lines else ''}<table>{rows}</table>"
         f'<p style="color:#57606a">{many}since {message.at:%Y-%m-%d %H:%M} UTC<br>'
-        f"Runbook: {runbook}<br>Answer: <code>{escape(message.link)}</code></p></div>"
+        f"Runbook: {runbook}<br>{message.link_word.capitalize()}: <code>{escape(message.link)}</code></p></div>"
     )
 
 

@@ -25,7 +25,8 @@ def payload(message: Message) -> dict[str, Any]:
     numbers = [f"*{_escaped(name)}* {_escaped(str(value))}" for name, value in message.details.items()]
     runbook = f"<{message.runbook}|runbook>" if "://" in message.runbook else f"runbook: {message.runbook}"
     many = f"seen {message.count} times, " if message.count > 1 else ""
-    foot = f"{message.level}, {many}since {message.at:%Y-%m-%d %H:%M} UTC. {runbook}. Answer: `{_escaped(message.link)}`"
+    link = f"{message.link_word.capitalize()}: `{_escaped(message.link)}`"
+    foot = f"{message.level}, {many}since {message.at:%Y-%m-%d %H:%M} UTC. {runbook}. {link}"
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": {"type": "plain_text", "text": f"{icon} {message.subject}"[:_HEADER], "emoji": True}},
         {"type": "section", "text": {"type": "mrkdwn", "text": "\n".join(body)[:_SECTION]}},

@@ -14,6 +14,7 @@ from include.lifecycle.alerting.signal_alerts import tell_signals
 from include.lifecycle.alerting.stale import tell_stale
 from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.loading import load_model
+from include.lifecycle.rollout.states import Status
 from include.lifecycle.rollout.watchdog.to_ledger import import_journal
 from include.lifecycle.tables import alerts, candidates, signals, training_requests
 from tests.conftest import NOW
@@ -115,17 +116,29 @@ def test_faults_of_one_connection_share_a_source_and_requests_of_people_are_no_f
 def test_a_rollout_that_ends_badly_is_an_alert_until_one_is_promoted(rt, state, kind):
     plan = plan_of()
     with transaction(rt.engine) as connection:
-        tell_rollout(connection, rt, 3, plan, state, "errors")
+        tell_rollout(connection, rt, 3, plan, Status(state=state, reason="errors"))
     assert list(standing(rt)) == [f"{kind}:newest"]
     with transaction(rt.engine) as connection:
-        tell_rollout(connection, rt, 4, plan, "promoted", "good")
+        tell_rollout(connection, rt, 4, plan, Status(state="promoted", reason="good"))
+    assert standing(rt) == {}
+
+
+def test_a_rollout_that_waits_for_a_person_is_an_alert_until_it_goes_on(rt):
+    held = Status(state="running", held=True, paused=True, reason="inconclusive in 24h")
+    with transaction(rt.engine) as connection:
+        tell_rollout(connection, rt, 3, plan_of(), held)
+    (alert,) = standing(rt).values()
+    assert (alert["key"], alert["severity"]) == ("rollout_held:open", "P2")
+    assert alert["reason"] == "version 8 waits for a person: inconclusive in 24h"
+    with transaction(rt.engine) as connection:
+        tell_rollout(connection, rt, 3, plan_of(), Status(state="running", reason="resumed"))
     assert standing(rt) == {}
 
 
 def test_drills_and_aa_tests_alarm_nobody(rt):
     with transaction(rt.engine) as connection:
         for changes in ({"model": "_drill_1"}, {"strategy": "aa_test"}):
-            tell_rollout(connection, rt, 1, plan_of(**changes), "rolled_back", "on purpose")
+            tell_rollout(connection, rt, 1, plan_of(**changes), Status(state="rolled_back", reason="on purpose"))
     assert standing(rt) == {}
 
 

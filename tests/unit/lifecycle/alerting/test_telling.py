@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -13,6 +14,7 @@ from include.lifecycle.alerting.planning import plan_messages
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError
+from include.lifecycle.ledger import Entry
 from include.lifecycle.tables import incidents
 from tests.conftest import NOW
 from tests.unit.lifecycle.alerting.conftest import WALL, Desk, make_policy
@@ -147,6 +149,7 @@ def test_who_was_told_hears_when_all_of_it_is_over_but_is_not_called(desk):
     over = desk.tell()
     assert channels(over) == {"pagerduty:pager", "sms:text"}
     assert {message.over for _, message in over} == {True}
+    assert over[0][1].link.endswith("/modelops/v1/models/churn/reports/incident-1.html")
     assert desk.told.pages == ("incident-1.html",)
     page = (desk.rt.storage.reports("churn") / "incident-1.html").read_text()
     assert "Skill is lost" in page
@@ -234,3 +237,46 @@ def test_planning_again_plans_nothing(desk):
     desk.raised(severity="P0")
     assert plan_messages(desk.rt, lambda _: desk.policy, WALL).messages == 4
     assert plan_messages(desk.rt, lambda _: desk.policy, WALL).messages == 0
+
+
+def test_the_page_that_a_dead_process_left_unwritten_is_written_by_the_next_look(desk):
+    desk.raised(severity="P1")
+    desk.tell()
+    desk.resolved()
+    plan_messages(desk.rt, lambda _: desk.policy, WALL)  # and dies before it writes
+    assert not desk.rt.storage.reports("churn").exists()
+    desk.tell()
+    assert desk.told.pages == ("incident-1.html",)
+    desk.tell()
+    assert desk.told.pages == ()
+
+
+def test_the_timeline_tells_what_was_seen_told_answered_and_decided(desk):
+    number = desk.raised(severity="P1", reason="5 % <lost>")
+    desk.tell()
+    entry = Entry(
+        model="churn", kind="decision", act="retrain on decay", reason="confirmed in 3 of 5 windows", actor="airflow:decide"
+    )
+    desk.rt.ledger.write(entry)
+    answer_alert(desk.rt, number, "ack", by="ada", reason="on it")
+    desk.resolved()
+    desk.tell()
+    page = (desk.rt.storage.reports("churn") / "incident-1.html").read_text()
+    wanted = ("5 % &lt;lost&gt;", "raised sent", "sms:text", "ada has it: on it", "decision: retrain on decay", "answered after")
+    assert [words for words in wanted if words not in page] == []
+    assert page.index("alert 1 raised") < page.index("decision: retrain") < page.index("ada has it")
+
+
+def test_equal_alerts_of_many_processes_are_one_row(desk):
+    with ThreadPoolExecutor(5) as pool:
+        found = set(pool.map(lambda _: desk.raised(), range(20)))
+    assert len(found) == 1
+    assert desk.row(found.pop())["count"] == 20
+
+
+def test_pagerduty_is_not_folded(desk):
+    for index in range(60):
+        desk.raised(model=f"m{index}", severity="P0", source=f"m{index}/model")
+    sent = desk.tell()
+    assert len([channel for channel, _ in sent if channel == "pagerduty:pager"]) == 60
+    assert len([channel for channel, _ in sent if channel == "phone:call"]) == 1
