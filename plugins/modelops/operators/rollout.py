@@ -98,7 +98,8 @@ class RollOutVersionOperator(LifecycleOperator):
         if planned.rollout_id is None:
             raise AirflowSkipException(planned.reason)
         # No timeout: the state machine gives up by itself, and a person may pause for as long as need be.
-        self.defer(trigger=RolloutTrigger(rollout_id=planned.rollout_id, poll=self.poll), method_name="execute_complete")
+        trigger = RolloutTrigger(planned.rollout_id, self.poll, self.model, planned.version)
+        self.defer(trigger=trigger, method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Return how the rollout ended."""

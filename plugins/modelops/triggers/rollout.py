@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from structlog.contextvars import bind_contextvars
 
 from include.lifecycle.errors import LeaseLostError, LifecycleError
 
@@ -26,16 +27,21 @@ class RolloutTrigger(BaseTrigger):
 
     :param rollout_id: Row of table `rollouts`.
     :param poll: Seconds between two looks.
+    :param model: Model that the lines of its log name.
+    :param version: Version that they name.
     """
 
-    def __init__(self, rollout_id: int, poll: float) -> None:
+    def __init__(self, rollout_id: int, poll: float, model: str | None = None, version: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.rollout_id = rollout_id
         self.poll = poll
+        self.model = model
+        self.version = version
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which another triggerer builds an equal trigger."""
-        return "modelops.triggers.rollout.RolloutTrigger", {"rollout_id": self.rollout_id, "poll": self.poll}
+        arguments = {"rollout_id": self.rollout_id, "poll": self.poll, "model": self.model, "version": self.version}
+        return "modelops.triggers.rollout.RolloutTrigger", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Drive until the row is closed; what did not answer is asked again at the next look.
@@ -45,6 +51,7 @@ class RolloutTrigger(BaseTrigger):
         from include.lifecycle.rollout.driver import drive_once
         from include.lifecycle.runtime import runtime
 
+        bind_contextvars(model_name=self.model, version=self.version)  # of this trigger's own asyncio task
         holder = f"triggerer:{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
         outcome, surprises = None, 0
         while True:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 import pytest
+from structlog.contextvars import get_contextvars
 
 from include.lifecycle.errors import GateFailedError, LeaseLostError, SourceUnavailableError
 from include.lifecycle.results import RolloutOutcome
@@ -81,3 +82,24 @@ def test_what_nobody_foresaw_is_raised_the_fifth_time(drive, between):
     with pytest.raises(KeyError, match="a bug"):
         drive(*patience, between, BUG, OUTCOME)
     assert drive.left == 1
+
+
+def test_every_line_of_a_look_names_model_and_version(monkeypatch):
+    seen = []
+
+    def drive_once(rt, rollout_id, holder):
+        seen.append({name: get_contextvars().get(name) for name in ("model_name", "version")})
+        return OUTCOME
+
+    monkeypatch.setattr("include.lifecycle.rollout.driver.drive_once", drive_once)
+    monkeypatch.setattr("include.lifecycle.runtime.runtime", lambda: "runtime")
+
+    async def collect(version):
+        return [event async for event in RolloutTrigger(7, 0, "churn", version).run()]
+
+    async def both():
+        await asyncio.gather(collect(8), collect(9))
+
+    asyncio.run(both())
+    assert sorted(seen, key=str) == [{"model_name": "churn", "version": 8}, {"model_name": "churn", "version": 9}]
+    assert "model_name" not in get_contextvars()
