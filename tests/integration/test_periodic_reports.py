@@ -10,13 +10,15 @@ from sqlalchemy import make_url
 
 from include.lifecycle.cli import main
 from include.lifecycle.clock import FixedClock
-from include.lifecycle.database import transaction
+from include.lifecycle.database import engine_for, transaction
 from include.lifecycle.reporting.periodic.figures import figures_of
 from include.lifecycle.reporting.periodic.fleet import FLEET
 from include.lifecycle.reporting.periodic.material import read_material
 from include.lifecycle.reporting.periodic.period import KINDS, containing, last_finished
 from include.lifecycle.reporting.periodic.writing import fleet_page, model_page, write_fleet_report, write_model_report
+from include.lifecycle.runtime import build_runtime
 from include.lifecycle.tables import alerts
+from include.settings import load_settings
 from tests.integration.report_lab import DAY, live_through, outage, roll_out, train
 from tests.unit.lifecycle.monitoring.examples import MODEL, make_profile, make_spec
 
@@ -30,12 +32,17 @@ def profile():
     return make_profile()
 
 
-@pytest.fixture
-def at(make_runtime, tmp_path):
-    return lambda now: make_runtime(FixedClock(now), MODELOPS_HOME=str(tmp_path))
+@pytest.fixture(scope="module")
+def at(postgres, migrated, tmp_path_factory):
+    """Runtimes at any time on one database, which all tests of this module read."""
+    folder, url = tmp_path_factory.mktemp("lived"), postgres.url(postgres.create_database(migrated))
+    values = {"LOCAL": folder, "HOME": folder, "DATABASE_URL": url, "PASSFILE": postgres.passfile}
+    settings = load_settings({f"MODELOPS_{name}": str(value) for name, value in values.items()})
+    yield lambda now: build_runtime(settings, FixedClock(now))
+    engine_for(url, postgres.passfile).dispose()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def lived(at, postgres, profile):
     """Five weeks, the last four days bad; trainings, a rollout, an outage and alerts in the last week."""
     rt = at(END + timedelta(hours=7))
