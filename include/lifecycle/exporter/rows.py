@@ -66,11 +66,16 @@ def add_alerts(families: Families, connection: Connection, wall_now: datetime) -
         families.counter("model_alerts_total", "alerts that were raised", row.pop("count"), **row)
     for row in _counted(connection, [message.channel, message.state]):
         families.gauge("modelops_alert_messages", "alert messages by state", row.pop("count"), **row)
-    waiting = select(message.channel, func.min(alert_messages.c.wall_at).label("at")).where(message.state == "waiting")
+    waiting = select(message.channel, func.min(alert_messages.c.wall_at).label("at")).where(
+        message.state.in_(("waiting", "sending"))
+    )
     for found in connection.execute(waiting.group_by(message.channel)).mappings():
         text = "wall time that the oldest message has waited"
         age = (wall_now - found["at"]).total_seconds()
         families.gauge("modelops_alert_message_age_seconds", text, age, channel=found["channel"])
+    oldest = connection.execute(select(func.min(table.wall_at)).where(table.pending, table.state == "open")).scalar()
+    text = "wall time since the oldest open alert was raised of which nobody decided yet whom to tell"
+    families.gauge("modelops_alert_pending_age_seconds", text, 0 if oldest is None else (wall_now - oldest).total_seconds())
 
 
 def _counted(connection: Connection, columns: list[Any], where: Any = None) -> list[dict[str, Any]]:

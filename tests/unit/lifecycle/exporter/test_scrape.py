@@ -124,6 +124,7 @@ def test_alerts_their_messages_and_whether_they_were_answered_in_time(served: Ru
     found = samples(Scraper(served).exposition())
     assert found["model_alerts", "kind=decay", OF, "severity=P0", "state=acknowledged"] == 2
     assert found["model_alerts_total", OF, "severity=P0"] == 3
+    assert found[("modelops_alert_pending_age_seconds",)] > 24 * 40 * 3600  # "long ago": nobody was told
     answered = {key[1:]: value for key, value in found.items() if key[0] == "modelops_alert_responses_30d" and value}
     assert answered == {
         ("answer=in_time", "severity=P0"): 1,
