@@ -29,10 +29,18 @@ def alerts(material: Material) -> Part:
     blocks.append(Table(("Severity", "Alert", "Why", "First seen (UTC)", "Times", "State", "Incident"), told))
     if material.incidents:
         lines = [
-            (str(row["id"]), row["severity"], row["title"], moment(row["opened_at"]), _lasted(row), row["state"])
+            (
+                str(row["id"]),
+                row["severity"],
+                row["title"],
+                moment(row["opened_at"]),
+                _lasted(row),
+                row["state"],
+                row["timeline"] or "",
+            )
             for row in material.incidents
         ]
-        blocks.append(Table(("Incident", "Severity", "What", "Opened (UTC)", "Lasted", "State"), lines))
+        blocks.append(Table(("Incident", "Severity", "What", "Opened (UTC)", "Lasted", "State", "Page"), lines))
     return Part("Alerts", blocks)
 
 

@@ -14,7 +14,9 @@ def business(material: Material) -> Part:
     windows = material.champion_windows
     names = sorted({name for row in windows for name in _values(row)})
     if not names:
-        return Part("Business", [Paragraph("No business metric is configured, or none was measured (docs/monitoring.md).")])
+        return Part(
+            "Business", [Paragraph("No business metric is configured, or none was measured (docs/monitoring-performance.md).")]
+        )
     courses = {name: [(row["window_end"], _values(row)[name]) for row in windows if name in _values(row)] for name in names}
     start = material.period.trend_start
     blocks: list[Block] = [Charts([over_time(name, name, start, [(name, courses[name])]) for name in names[:6]])]
