@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
+from airflow.dag_processing.bundles.manager import DagBundlesManager
+from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import select
 
@@ -12,6 +16,7 @@ from include.lifecycle.alerting.raising import AlertNotice, raise_alert
 from include.lifecycle.database import transaction
 from include.lifecycle.tables import alert_messages, alerts
 from modelops.operators.alerts import AnswerAlertOperator, TellAlertsOperator
+from tests.dags.conftest import ROOT
 from tests.dags.own_process import own_process
 from tests.dags.receivers import web_server
 
@@ -78,3 +83,19 @@ def test_who_starts_the_dag_has_the_alert(rt, number):
 def test_an_alert_that_is_not_there_fails_the_task(rt, installation):
     with pytest.raises(AirflowFailException, match="there is no alert 99"):
         AnswerAlertOperator(task_id="answer_alert", alert="99", act="ack").execute({"dag_run": DagRun()})
+
+
+def test_the_dag_tells_people_as_a_task_of_airflow(rt, number, monkeypatch):
+    """In a run, connections come from Airflow's own process, which answers the task's main thread only."""
+    DagBundlesManager().sync_bundles_to_db()
+    dag = DagBag(str(ROOT / "dags" / "alerts.py")).dags["alerts"]
+    bag = DagBag(dag_folder=os.devnull)
+    dag.fileloc, dag.relative_fileloc = __file__, Path(__file__).name  # a file of no bundle: Airflow would read all Dags anew
+    bag.bag_dag(dag)
+    sync_bag_to_db(bag, "dags-folder", None)
+    with web_server() as web:
+        extra = {"conn_type": "slackwebhook", "host": web.url, "password": "/hook"}
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM_SLACK", json.dumps(extra))
+        run = dag.test()
+        assert str(run.state) == "success"
+        assert len(web.bodies("/hook")) == 1
