@@ -50,20 +50,15 @@ def check_calibration(
     if not np.isfinite(found.lower):
         why = f"mature labels lie in {found.estimate.blocks} blocks of time: too few for an interval"
         return unclear(CALIBRATION, why, **evidence)
-    usual = _usual(spec, reference, found.of)
+    deviation = reference.gap_deviations.get(found.of, 0.0) if reference else 0.0  # older profiles do not tell
+    usual = spec.monitoring.performance.calibration_spread * deviation
     fails = found.lower > limit and abs(found.estimate.value) > usual
-    evidence |= {"lower": found.lower, "severity": "act", "measure": "calibration_gap", "usual": usual}
+    evidence |= {"lower": found.lower, "severity": "act", "measure": "calibration_gap", "usual": usual, "deviation": deviation}
     reason = f"{_words(spec, found)}, {'above' if found.lower > limit else 'within'} {limit:g}"
     if found.lower > limit:
         reason += f" and {'above' if fails else 'within'} the {usual:.3f} of hold-out windows" if usual else ""
     outcome = Outcome.FAIL if fails else Outcome.PASS
     return Verdict(check=CALIBRATION, outcome=outcome, reason=reason, evidence=evidence)
-
-
-def _usual(spec: ModelSpec, reference: PerformanceReference | None, of: str) -> float:
-    """The gap that hold-out windows show by themselves, in the limit's unit; 0 for profiles that do not tell."""
-    deviation = reference.gap_deviations.get(of, 0.0) if reference else 0.0
-    return spec.monitoring.performance.calibration_spread * deviation
 
 
 def unclear(check: str, reason: str, **evidence: Any) -> Verdict:
