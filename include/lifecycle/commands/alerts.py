@@ -62,10 +62,10 @@ def _listing(acts: Any) -> None:
 
 def _answering(acts: Any, name: str, text: str, *, asks: bool) -> None:
     parser = acts.add_parser(name, help=text, description=text)
-    parser.add_argument("alert", type=int, help="number of the alert")
+    parser.add_argument("alert", type=int, nargs="+", help="numbers of alerts")
     parser.add_argument("--reason", default="", required=asks, help="for the ledger")
     parser.add_argument("--by", default=None, metavar="NAME", help="who, for the ledger (default: the login name)")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=_shown(_answer), act=name)
 
 
@@ -122,8 +122,9 @@ def _answer(arguments: argparse.Namespace, rt: Runtime) -> int:
     from include.lifecycle.alerting.answering import answer_alert
 
     by = arguments.by or getpass.getuser()
-    done = answer_alert(rt, arguments.alert, arguments.act, by=by, reason=arguments.reason)
-    print(done.model_dump_json() if arguments.json else f"{done.model}: {done.told}")
+    for number in arguments.alert:
+        done = answer_alert(rt, number, arguments.act, by=by, reason=arguments.reason)
+        print(done.model_dump_json() if arguments.json else f"{done.model}: {done.told}")
     return DONE
 
 

@@ -55,6 +55,13 @@ def test_an_alert_that_is_not_there_is_an_error(cli):
     assert cli("ack", "99")[0] == 2
 
 
+def test_several_are_answered_at_once(rt, cli, number):
+    with transaction(rt.engine) as connection:
+        told = {"kind": "creep", "severity": "P3", "title": "Inputs creep", "reason": "slowly"}
+        other = raise_alert(connection, rt, AlertNotice(model="churn", key="signal:creep", **told), actor="test")
+    assert cli("ack", str(number), str(other), "--by", "ada")[1].splitlines() == ["churn: ada has it"] * 2
+
+
 def test_late_answers_are_told(rt, cli, number):
     assert cli("response")[0] == 0
     with transaction(rt.engine) as connection:
