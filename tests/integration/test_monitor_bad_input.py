@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -194,6 +195,36 @@ def test_a_damaged_parquet_file_is_an_error_that_stores_nothing(world, watch):
     assert rows_of(world, windows) == []
     path.write_bytes(whole)
     untouched(watch())
+
+
+def test_s3_that_is_down_stores_nothing_and_leaves_other_models_alone(world, postgres, profile, tmp_path):
+    """Half of the window was shipped before S3 went away; another model of the same run has its log here."""
+    log_of(world)
+    compact_predictions(world, make_spec(), now=AFTER)
+    folder = world.storage.predictions(MODEL)
+    told = json.loads((folder / "manifest.json").read_text())
+    told["files"][0]["location"] = "s3://nowhere/predictions/rain"
+    (folder / "manifest.json").write_text(json.dumps(told))
+    (tmp_path / "s3").write_text(
+        "[modelops]\naws_access_key_id = AKIAEXAMPLEONLY\naws_secret_access_key = not-a-real-secret-4711\n"
+    )
+    (tmp_path / "s3").chmod(0o600)
+    account = {
+        "s3_endpoint": "http://127.0.0.1:9",
+        "s3_region": "us-east-1",
+        "s3_profile": "modelops",
+        "s3_credentials": tmp_path / "s3",
+    }
+    away = replace(world, settings=replace(world.settings, **account))
+    url = make_url(postgres.url(world.engine.url.database, with_password=True))
+    with pytest.raises(SourceUnavailableError, match="prediction log"):
+        monitor_model(make_spec(), away, RUN, url, profiles=lambda version: profile)
+    assert rows_of(world, windows) == []
+    frame, honest = make_table(1, start=LIVE, per_day=400, seed=78)
+    write_log(world.storage.predictions("snow"), log_lines(frame, honest, version=1), version=1)
+    other, snow = make_spec(name="snow"), profile.model_copy(update={"model": "snow"})
+    found = monitor_model(other, away, RunContext(model="snow", run_id="r", task="t"), url, profiles=lambda version: snow)
+    assert len(found.windows) == 1
 
 
 def test_a_batch_that_was_sent_twice_is_a_fault_of_the_rows(world, watch):

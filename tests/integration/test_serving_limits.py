@@ -9,12 +9,13 @@ import socket
 import threading
 import time
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from include.lifecycle.monitoring.security.access import AccessReader
 from include.lifecycle.rollout.before_traffic.key_file import change_keys
 from include.serving.api_keys import new_key, revoked
 from tests.integration.test_serving_server import refused
@@ -156,14 +157,22 @@ def test_keys_are_asked_for_and_a_revoked_one_is_refused_while_it_runs(onnx: tup
     path, now = tmp_path / "keys.json", datetime.now(UTC)
     key, text = new_key("billing", now=now)
     change_keys(path, lambda keys: [*keys, key])
-    with running_server(*onnx, tmp_path / "log", "--keys", str(path)) as server:
+    with running_server(*onnx, tmp_path / "log", "--keys", str(path), "--drain-notice", "0") as server:
         assert server.infer(one_row()).status_code == 401
         assert server.infer(one_row(), authorization=f"Bearer {text}").status_code == 200
         change_keys(path, lambda keys: revoked(keys, key.id, now))
         assert eventually(lambda: server.infer(one_row(), x_api_key=text).status_code == 401)
         assert server.metric(f'model_auth_failures_total{{client="billing",code="401",{OWN}}}') == 1
         assert text not in server.client.get("/metrics").text
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=10) == 0
     assert text not in server.stderr.read_text()
+    told = AccessReader(server.log_dir).between(now - timedelta(minutes=1), now + timedelta(minutes=2))
+    counts = Counter[tuple[str, int]]()
+    for client, status, requests in zip(told.clients, told.statuses, told.requests, strict=True):
+        counts[client, int(status)] += int(requests)
+    assert counts.pop(("billing", 200)) >= 1
+    assert counts == {("", 401): 1, ("billing", 401): 1}
 
 
 def test_a_key_file_that_is_not_there_ends_it_with_4(onnx: tuple[Path, str], tmp_path: Path) -> None:
