@@ -25,6 +25,7 @@ from include.lifecycle.verdicts import Outcome, Verdict
 
 _KEPT = frozenset(["measure", "threshold", "null_threshold", "lower", "reason", "fault", "reference", "above_act_effect", "rows"])
 _KEPT |= {"rule", "client", "classification", "groups", "attribute"}
+_KEPT |= {"aspect", "new", "upper", "windows", "days", "training_distance", "ndcg", "features", "auc"}
 _KEPT |= {"mean_prediction", "observed_rate", "observed_mean", "class", "value", "reference_value"}
 _KEPT |= {"gap", "usual", "rung", "band_lower", "band_upper", "calibration_error", "reference_skill", "coverage"}
 _ESTIMATED_NO_MORE = "resolved", "labels have measured its windows, or they are out of sight"  # an estimate never passes
