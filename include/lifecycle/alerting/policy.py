@@ -13,6 +13,7 @@ from typing import Any
 from include.lifecycle.alerting.kinds import ALERT
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.loading import defaults_tree, load_model
+from include.lifecycle.monitoring.kinds import DECAY
 from include.lifecycle.origins import plain
 from include.lifecycle.sections.alerts import AlertsSection, Severity
 from include.settings import Settings
@@ -27,12 +28,20 @@ Policies = Callable[[str], AlertsSection]
 
 @dataclass(frozen=True)
 class Finding:
-    """What the ladder needs to know of a signal: its kind, its own severity, its effect and its evidence."""
+    """What the ladder needs to know of a signal: its kind, its own severity, its effect, its evidence, and its cause's detail."""
 
     kind: str
     severity: str
     effect: float
     evidence: dict[str, Any]
+    detail: str = ""
+
+    @property
+    def lost(self) -> float | None:
+        """Fraction of skill that is surely lost; None where the signal is of something else, such as a floor that was missed."""
+        lower = self.evidence.get("lower")
+        other = self.detail.startswith("floor_") or self.evidence.get("measure") == "calibration_gap"
+        return None if self.kind != DECAY or other or not isinstance(lower, int | float) else float(lower)
 
 
 def policies_of(settings: Settings) -> Policies:
@@ -65,8 +74,7 @@ def severity_of_signal(policy: AlertsSection, found: Finding) -> Severity:
     """Severity of a signal's alert: its own if it names one, a decay's by what is surely lost, else by its kind."""
     if found.severity in _SCALE:
         return next(one for one in _SCALE if one == found.severity)
-    lost = found.evidence.get("lower")
-    if found.kind == "decay" and isinstance(lost, int | float) and found.evidence.get("measure") != "calibration_gap":
+    if (lost := found.lost) is not None:
         ladder = policy.performance
         return next((name for name, bar in zip(_SCALE, (ladder.P0, ladder.P1, ladder.P2), strict=False) if lost > bar), "P3")
     acts = found.severity not in _QUIET or found.effect >= policy.drift

@@ -50,7 +50,7 @@ def source_of(spec: ModelSpec, kind: str, column: str) -> str:
 
 def _notice(spec: ModelSpec, row: RowMapping) -> AlertNotice:
     kind, _, detail = str(row["cause"]).partition(":")
-    found = Finding(kind, row["severity"], row["effect"], dict(row["evidence"]))
+    found = Finding(kind, row["severity"], row["effect"], dict(row["evidence"]), detail)
     seen = {"signal": row["id"], "seen": f"{row['last_seen'].isoformat()} x{row['windows_failed']}", "version": row["version"]}
     numbers = {"effect": row["effect"], "windows_failed": row["windows_failed"], "signal_severity": row["severity"]}
     reason = str(row["evidence"].get("reason") or f"effect {row['effect']:.3g} in {row['windows_failed']} windows")

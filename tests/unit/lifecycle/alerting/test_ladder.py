@@ -42,6 +42,11 @@ def test_the_ladder(policy, kind, severity, evidence, wanted):
     assert severity_of_signal(policy, Finding(kind, severity, 0.1, evidence)) == wanted
 
 
+def test_a_missed_floor_is_no_share_of_skill(policy):
+    found = Finding("decay", "act", 0.01, {"lower": 0.002, "measure": "accuracy"}, "floor_accuracy")
+    assert severity_of_signal(policy, found) == "P1"
+
+
 def test_strong_drift_is_as_urgent_as_one_that_acts(policy):
     assert severity_of_signal(policy, Finding("covariate", "warn", 0.49, {})) == "P2"
     assert severity_of_signal(policy, Finding("covariate", "warn", 0.5, {})) == "P1"
