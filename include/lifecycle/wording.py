@@ -149,9 +149,19 @@ def _retraining(spec: ModelSpec) -> str:
         f"{length(confirm.spanning)}, {leads}. So does a champion older than {length(policy.max_age)}{counted}, or another "
         f"system's request. Not earlier than {length(policy.cooldown)} after the last one (twice as long after each that came "
         f"to nothing; after {policy.suggest_after} such in a row it is only suggested to a person), and with the "
-        f"scheduled ones at most {policy.budget_per_month} times a month. Drift of inputs alone never starts one; while a "
+        f"scheduled ones at most {policy.budget_per_month} times a month. {_drift_alone(spec)}; while a "
         f"fault in the data stands, nothing is trained. {_when(spec)}"
     ).strip()
+
+
+def _drift_alone(spec: ModelSpec) -> str:
+    policy = spec.retraining
+    alone = [kind for kind in ("covariate", "population", "equipment") if getattr(policy, kind) == "retrain"]
+    with_estimate = "with a decay that is only estimated, moved inputs start one, too"
+    if not alone:
+        return f"Drift of inputs alone never starts one, {with_estimate}"
+    bar = spec.monitoring.drift.act_effect
+    return f"Drift alone ({', '.join(alone)}) starts one where its distance is surely above {bar:g}; {with_estimate}"
 
 
 def _when(spec: ModelSpec) -> str:

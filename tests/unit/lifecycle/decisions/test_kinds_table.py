@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from include.lifecycle.decisions.policy import RetrainingState, SignalView, decide_retraining
 from include.lifecycle.decisions.vocabulary import lower_bound
 from include.lifecycle.monitoring.kinds import KINDS
+from include.lifecycle.wording import in_words
 from tests.conftest import NOW
 from tests.unit.lifecycle.monitoring.examples import make_spec
 
@@ -158,3 +159,9 @@ def test_a_distance_is_at_least_what_its_null_leaves(effect, null):
     assert 0 <= found <= effect
     assert lower_bound(effect, {"null_threshold": null, "lower": 0.25}) == 0.25
     assert lower_bound(effect, {"rows": 3}) is None
+
+
+def test_explain_says_what_drift_alone_does():
+    told = {policy: " ".join(text for _, text in in_words(spec)) for policy, spec in SPECS.items()}
+    assert "Drift of inputs alone never starts one, with a decay that is only estimated" in told["support"]
+    assert "Drift alone (covariate, population, equipment) starts one where its distance is surely above 0.3" in told["retrain"]
