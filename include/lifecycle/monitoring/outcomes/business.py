@@ -81,7 +81,13 @@ def _verdict(check: str, outcome: Outcome, reason: str, evidence: dict[str, Any]
 
 
 def database_asker(spec: ModelSpec, settings: Settings, access: Access) -> Ask:
-    """Asks the database of the model's connection, with :window_start and :window_end bound."""
+    """Asks the database of the model's connection, with :window_start and :window_end bound; remembers what it was told."""
+    told: dict[tuple[str, Window], float | None] = {}
+
+    def _remembered(number: BusinessMetricSection, window: Window) -> float | None:
+        if (number.name, window) not in told:
+            told[number.name, window] = _ask(number, window)
+        return told[number.name, window]
 
     def _ask(number: BusinessMetricSection, window: Window) -> float | None:
         where = f"business number {number.name} of {spec.name} ({number.query})"
@@ -100,7 +106,7 @@ def database_asker(spec: ModelSpec, settings: Settings, access: Access) -> Ask:
             raise SourceQueryError(f"{where}: {len(found)} rows; the query must return one row")
         return _number(found[0], where) if found and found[0] is not None else None
 
-    return _ask
+    return _remembered
 
 
 def _number(value: Any, where: str) -> float | None:

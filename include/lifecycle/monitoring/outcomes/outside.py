@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,11 @@ class OutsideReader:
     keys: Objects
     arrivals: Arrivals | None
 
+    @cached_property
+    def ask(self) -> Ask:
+        """Asks for business numbers, each window once: versions share them, and weeks overlap."""
+        return database_asker(self.spec, self.settings, self.access)
+
     def of(self, log: PredictionLog, predictions: Predictions) -> Outside:
         """What is known beside one version's window."""
         window, spec = predictions.window, self.spec
@@ -59,7 +65,7 @@ class OutsideReader:
             rows=int(inside.sum()),
             recent=self.recent,
             flow=flow,
-            ask=database_asker(spec, self.settings, self.access) if spec.monitoring.business else None,
+            ask=self.ask if spec.monitoring.business else None,
             usage=self._usage(log, predictions),
         )
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from include.lifecycle.evaluation.metrics import metrics_at
 from include.lifecycle.monitoring.calibration import CALIBRATION, check_calibration
@@ -161,3 +162,41 @@ def test_the_yaml_is_held_to_its_rules(tmp_path):
         found = broken(monitoring, tmp_path, data={"query": "x.sql"})
         assert any(where == path and words in text for where, text in found), (monitoring, found)
     assert "data.connection" in broken({"business": [good]}, tmp_path)[0][1]
+
+
+EDGES = [
+    ("performance.notice", -0.1, 0.0),
+    ("performance.rollback", 1.1, 1.0),
+    ("performance.calibration_spread", -1, 0.0),
+    ("performance.estimate.rows", 99, 100),
+    ("labels.minimum_coverage", 1.01, 1.0),
+    ("labels.coverage_drop", -0.01, 1.0),
+    ("labels.windows", 2, 3),
+    ("labels.clock_skew", "-1m", "0s"),
+    ("labels.max_skewed", 1.5, 1.0),
+    ("labels.max_conflicting", -1, 0.0),
+    ("labels.max_unknown", 2.0, 0.0),
+    ("traffic.minimum_rows", -1, 0),
+    ("traffic.minimum_share", 1.1, 0.0),
+    ("traffic.weeks", 27, 26),
+    ("resources.cpu", 0.0, None),
+    ("resources.memory", 1.1, 1.0),
+    ("resources.memory_limit", 1000, 1_048_576),
+    ("resources.error_rate", 1.1, 0.0),
+    ("resources.latency_p95", "0s", "1ms"),
+    ("business", [{"name": "sales", "query": "sales.txt"}], [{"name": "sales", "query": "sales.sql"}]),
+    ("business", [{"name": "s", "query": "s.sql", "weeks": 2}], [{"name": "sales", "query": "s.sql", "weeks": 52}]),
+    ("business", [{"name": "sales", "query": "s.sql", "direction": "up"}], []),
+]
+
+
+@pytest.mark.parametrize(("key", "wrong", "right"), EDGES, ids=lambda value: str(value)[:30])
+def test_each_key_has_its_edges(key, wrong, right):
+    def monitoring(value):
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        return value
+
+    make_spec(monitoring=monitoring(right))
+    with pytest.raises(ValidationError):
+        make_spec(monitoring=monitoring(wrong))
