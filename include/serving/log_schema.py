@@ -141,6 +141,23 @@ def predictions_relation(
     return _relation(connection, found, feature_types(numeric, categorical), bounds)
 
 
+def range_relation(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    features: dict[str, str],
+    since: datetime,
+    until: datetime,
+    remote: Remote | None,
+) -> duckdb.DuckDBPyRelation:
+    """What served clients, as `predictions_relation`, for who reads all columns of a range. `features`: of `feature_types`.
+
+    Repeated lines are looked for first, by their keys alone: telling wide rows apart costs several times the reading.
+    """
+    bounds = _bounds({"event_time >=": since, "event_time <": until}, SERVED)
+    found = _Files(folder, partial(_overlaps, since=since, until=until), remote)
+    return _relation(connection, found, features, bounds, whole=True)
+
+
 def logged_relation(
     connection: duckdb.DuckDBPyConnection, folder: Path, since: datetime, *, remote: Remote | None = None
 ) -> duckdb.DuckDBPyRelation:
@@ -154,7 +171,7 @@ def logged_relation(
 
 
 def _relation(
-    connection: duckdb.DuckDBPyConnection, found: _Files, features: dict[str, str], bounds: str
+    connection: duckdb.DuckDBPyConnection, found: _Files, features: dict[str, str], bounds: str, *, whole: bool = False
 ) -> duckdb.DuckDBPyRelation:
     import duckdb
 
@@ -172,8 +189,13 @@ def _relation(
     within = [file for file in compacted if file.rows and found.wanted(file)]
     parts = [f"SELECT * FROM {table}", *_compacted_parts(connection, found, within, features, bounds)]  # noqa: S608
     key = "request_id, row, model_version, arm"
+    everything = f"WITH everything AS ({' UNION ALL '.join(parts)})"
+    if whole:
+        told = f"SELECT count(*) FROM (SELECT 1 FROM everything GROUP BY {key} HAVING count(*) > 1)"  # noqa: S608 - constants
+        if connection.execute(f"{everything} {told}").fetchall() == [(0,)]:
+            return connection.sql(f"{everything} SELECT * FROM everything")  # noqa: S608 - all parts are quoted
     once = f"SELECT DISTINCT ON ({key}) * FROM everything ORDER BY {key}, logged_at"  # noqa: S608 - constants
-    return connection.sql(f"WITH everything AS ({' UNION ALL '.join(parts)}) {once}")
+    return connection.sql(f"{everything} {once}")
 
 
 def _bounds(times: dict[str, datetime | None], arms: Sequence[str]) -> str:

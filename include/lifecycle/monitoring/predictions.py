@@ -15,7 +15,7 @@ from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.monitoring.log_folder import remote_of
 from include.lifecycle.monitoring.security.access import AccessReader
 from include.lifecycle.monitoring.windows import Window, microseconds
-from include.serving.log_schema import feature_column, predictions_relation, quoted
+from include.serving.log_schema import feature_column, feature_types, quoted, range_relation
 from include.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -168,15 +168,8 @@ def open_log(
     with duckdb.connect(":memory:", config={"threads": "2"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
-            relation = predictions_relation(
-                connection,
-                folder,
-                spec.features.numeric,
-                spec.features.categorical,
-                since=since,
-                until=until,
-                remote=remote_of(configured or settings()),
-            )
+            features = feature_types(spec.features.numeric, spec.features.categorical)
+            relation = range_relation(connection, folder, features, since, until, remote_of(configured or settings()))
             if share < 1:
                 relation = relation.filter(_part_of(share))
             relation.create("log")
