@@ -76,6 +76,17 @@ def test_a_signal_that_gets_worse_raises_its_alert(rt):
     assert look(rt)["signal:covariate:temp"]["severity"] == "P1"
 
 
+def test_a_decay_calls_nobody_before_it_is_confirmed(rt):
+    confirm, lost = SPEC.retraining.confirm, {"reason": "r", "lower": 0.1, "measure": "roc_auc"}
+    number = signal(rt, "decay:roc_auc", severity="act", windows_failed=confirm.windows - 1, evidence=lost)
+    assert look(rt)["signal:decay:roc_auc"]["severity"] == "P3"
+    short = lost | {"spanning_seconds": confirm.spanning.total_seconds() - 1}
+    change(rt, number, windows_failed=confirm.windows, last_seen=NOW + timedelta(hours=1), evidence=short)
+    assert look(rt)["signal:decay:roc_auc"]["severity"] == "P3"
+    change(rt, number, last_seen=NOW + timedelta(hours=2), evidence=lost | {"spanning_seconds": confirm.spanning.total_seconds()})
+    assert look(rt)["signal:decay:roc_auc"]["severity"] == "P0"
+
+
 def test_a_signal_in_training_keeps_its_alert_until_the_training_ended(rt):
     number = signal(rt, "decay:roc_auc", severity="act")
     look(rt)
