@@ -100,7 +100,7 @@ def _filled(counts: Floats) -> Floats:
 
 
 def _raised(counts: Floats) -> Floats:
-    shares = counts / counts.sum()
+    shares: Floats = counts / counts.sum()
     smallest = float(shares[shares > 0].min())
     shares[shares == 0] = SMALLEST_SHARE if smallest > SMALLEST_SHARE else smallest / 1e6
     return shares
