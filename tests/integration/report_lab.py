@@ -105,6 +105,6 @@ def outage(rt: Runtime, minutes: float) -> None:
                 act=act,
                 reason="no healthy server",
                 actor="watchdog",
-                evidence={"wall_at": wall.isoformat()},
+                evidence={"wall_at": wall.isoformat(), "seconds": 15.0},
             )
         )

@@ -71,7 +71,7 @@ def test_a_weeks_figures(lived):
     assert (found.trainings, found.trainings_failed, found.trainings_promoted, found.trainings_planned) == (2, 1, 1, 1)
     assert found.pipeline_success == 0.5
     assert (found.rollouts_ended, found.rollouts_promoted, found.rollouts_back) == (1, 1, 0)
-    assert found.availability == pytest.approx(1 - 30 / (7 * 24 * 60))
+    assert found.availability == pytest.approx(1 - 30.25 / (7 * 24 * 60))
     assert found.signals_opened >= 2
     assert found.serving_hours == 7 * 24
     assert found.cost == pytest.approx(found.training_hours * 0.10 + 168 * 0.03)
@@ -131,9 +131,20 @@ def test_the_fleet_ranks_by_urgency(lived):
     week = last_finished("weekly", lived.clock.now())
     page, found = fleet_page([calm, SPEC], lived, week)
     assert {one.model: one.windows for one in found} == {"calm": 0, "rain": 7}
+    assert "No alert about the platform itself" in page
     table = page.split("<h2>Models</h2>")[1]
     assert table.index("rain") < table.index("calm")
     assert write_fleet_report([calm, SPEC], lived, week).path == lived.storage.reports(FLEET) / "report-weekly-2013-W31.html"
+
+
+def test_the_fleets_report_names_alerts_of_the_platform(rt):
+    now = rt.clock.now()
+    values = {"model": "platform", "kind": "watchdog_silent", "key": "look", "severity": "P1", "title": "the watchdog is silent"}
+    with transaction(rt.engine) as connection:
+        connection.execute(alerts.insert().values(values | {"reason": "for 60 s", "first_seen": now, "last_seen": now}))
+    page, _ = fleet_page([SPEC], rt, containing("daily", now))
+    told = page.split("<h2>Alerts of the platform</h2>")[1].split("<h2>")[0]
+    assert "the watchdog is silent" in told
 
 
 def test_responses_are_held_against_the_models_times(rt):

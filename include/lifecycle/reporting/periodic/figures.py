@@ -160,12 +160,12 @@ def outages(material: Material) -> list[tuple[datetime, timedelta]]:
         if row["act"] == DOWN:
             down = down or row
         elif down is not None:
-            found.append((down["at"], _told_at(row) - _told_at(down)))
+            found.append((down["at"], _told_at(row) - _told_at(down) + _patience(down)))
             down = None
         elif not found:
             found.append((period.start, row["at"] - period.start))
     if down is not None:
-        found.append((down["at"], material.until - down["at"]))
+        found.append((down["at"], material.until - down["at"] + _patience(down)))
     return found
 
 
@@ -176,6 +176,11 @@ def availability(material: Material) -> float | None:
     if length <= 0 or not (serves or down or material.current):
         return None
     return max(0.0, 1 - sum(lasted.total_seconds() for _, lasted in down) / length)
+
+
+def _patience(row: Row) -> timedelta:
+    """How long the model had been down when the watchdog told it."""
+    return timedelta(seconds=float(row["evidence"].get("seconds", 0.0)))
 
 
 def _told_at(row: Row) -> datetime:

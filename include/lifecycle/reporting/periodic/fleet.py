@@ -9,20 +9,24 @@ from collections.abc import Sequence
 from include.lifecycle.evaluation.plots import bar_chart
 from include.lifecycle.reporting.page import Block, Charts, Mood, Paragraph, Part, Table, Tile, Tiles
 from include.lifecycle.reporting.periodic.figures import Figures
-from include.lifecycle.reporting.periodic.words import NONE, health_words, number, percent
+from include.lifecycle.reporting.periodic.material import Row
+from include.lifecycle.reporting.periodic.words import NONE, health_words, moment, number, percent
 
 FLEET = "_fleet"
 """The folder of the fleet's reports, beside the models': no model's name begins with an underscore."""
+PLATFORM = ("platform", "*")
+"""Names under which alerts that are no model's stand: what the product noticed itself, and what Prometheus sent."""
 _MOST = 20
 
 
-def fleet_parts(figures: Sequence[Figures]) -> list[Part]:
-    """Parts of the page; `figures`: one period of each model."""
+def fleet_parts(figures: Sequence[Figures], platform: Sequence[Row] = ()) -> list[Part]:
+    """Parts of the page; `figures`: one period of each model; `platform`: alerts that are no model's."""
     ranked = sorted(figures, key=_urgency)
     return [
         Part("Summary", [Tiles(_tiles(figures))]),
         Part("What needs a look", _first(ranked)),
         Part("Models", [_table(ranked)]),
+        Part("Alerts of the platform", [_platform(platform)]),
         Part("Cost", [_costs(figures)]),
     ]
 
@@ -92,6 +96,17 @@ def _table(ranked: Sequence[Figures]) -> Table:
         for one in ranked
     ]
     return Table((*head, "Promoted / back", "Availability", "Cost"), rows)
+
+
+def _platform(alerts: Sequence[Row]) -> Block:
+    if not alerts:
+        return Paragraph("No alert about the platform itself was raised, and none stands.")
+    head = ("Severity", "Alert", "Why", "First seen (UTC)", "Times", "State")
+    rows = sorted(alerts, key=lambda row: (row["severity"], -row["id"]))[:_MOST]
+    lines = [
+        (row["severity"], row["title"], row["reason"], moment(row["first_seen"]), str(row["count"]), row["state"]) for row in rows
+    ]
+    return Table(head, lines)
 
 
 def _costs(figures: Sequence[Figures]) -> Table:

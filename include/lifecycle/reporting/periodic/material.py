@@ -110,13 +110,18 @@ def read_material(connection: Connection, spec: ModelSpec, period: Period, now: 
         runs=training_runs(connection, name, since, until),
         rollouts=_rows(connection, rollouts, name, (rollouts.c.created_at < until) & ended),
         signals=_rows(connection, signals, name, in_signals),
-        alerts=_rows(connection, alerts, name, _told_in(alerts, period)),
+        alerts=read_alerts(connection, name, period),
         incidents=_rows(connection, incidents, name, _opened_in(incidents, period)),
         questions=_rows(connection, questions, name, (questions.c.asked_at >= period.start) & (questions.c.asked_at < until)),
         champion=connection.execute(champion).scalar(),
         frozen=connection.execute(frozen).scalar(),
         wall_now=connection.execute(select(func.now())).scalar_one(),
     )
+
+
+def read_alerts(connection: Connection, model: str, period: Period) -> list[Row]:
+    """Alerts of a model, or of the platform, that were seen in the period or are not resolved."""
+    return _rows(connection, alerts, model, _told_in(alerts, period))
 
 
 def _told_in(table: Table, period: Period) -> Any:

@@ -13,8 +13,8 @@ from include.lifecycle.database import transaction
 from include.lifecycle.reporting.page import Paragraph, Part, to_html
 from include.lifecycle.reporting.periodic.contents import PERIODS_BEFORE, TITLES, parts_of
 from include.lifecycle.reporting.periodic.figures import Figures, figures_of
-from include.lifecycle.reporting.periodic.fleet import FLEET, fleet_parts
-from include.lifecycle.reporting.periodic.material import read_material
+from include.lifecycle.reporting.periodic.fleet import FLEET, PLATFORM, fleet_parts
+from include.lifecycle.reporting.periodic.material import read_alerts, read_material
 from include.lifecycle.reporting.periodic.period import Period
 from include.lifecycle.results import PeriodicReport
 from include.lifecycle.runtime import Runtime
@@ -44,8 +44,9 @@ def fleet_page(specs: Sequence[ModelSpec], rt: Runtime, period: Period) -> tuple
     now = rt.clock.now()
     with transaction(rt.engine) as connection:
         figures = [figures_of(read_material(connection, spec, period, now, whole=False)) for spec in specs]
+        platform = [row for name in PLATFORM for row in read_alerts(connection, name, period)]
     title = f"{TITLES[period.kind]} of all models, {period.name}"
-    return to_html(title, [_about(period, rt, ""), *fleet_parts(figures)]), figures
+    return to_html(title, [_about(period, rt, ""), *fleet_parts(figures, platform)]), figures
 
 
 def write_model_report(spec: ModelSpec, rt: Runtime, period: Period) -> PeriodicReport:
