@@ -59,7 +59,7 @@ def _notice(spec: ModelSpec, row: RowMapping) -> AlertNotice:
     return AlertNotice(
         model=spec.name,
         kind=kind,
-        severity=severity_of_signal(spec.alerts, found) if _confirmed(spec, row) else LOWEST,
+        severity=severity_of_signal(spec.alerts, found) if _confirmed(spec, row, found) else LOWEST,
         key=f"{PREFIX}{row['cause']}",
         title=about,
         reason=reason,
@@ -69,10 +69,15 @@ def _notice(spec: ModelSpec, row: RowMapping) -> AlertNotice:
     )
 
 
-def _confirmed(spec: ModelSpec, row: RowMapping) -> bool:
+def _confirmed(spec: ModelSpec, row: RowMapping, found: Finding) -> bool:
     """Whether a decay stood as long as `retraining.confirm` asks for. Its checks err in one window of twenty by design, outside
-    the budget of false alarms; benchmarks/false_alarms.py counts about five a quarter of daily windows. Others always are."""
+    the budget of false alarms; benchmarks/false_alarms.py counts about five a quarter of daily windows. Other kinds always are.
+
+    A loss that is surely above `monitoring.performance.concept` needs no second window: hardly any honest one is so far off.
+    """
     if row["kind"] not in (DECAY, ESTIMATED_DECAY):
+        return True
+    if found.lost is not None and found.lost > spec.monitoring.performance.concept:
         return True
     confirm, spanning = spec.retraining.confirm, float(row["evidence"].get("spanning_seconds", 0.0))
     return bool(row["windows_failed"] >= confirm.windows and spanning >= confirm.spanning.total_seconds())

@@ -87,6 +87,17 @@ def test_a_decay_calls_nobody_before_it_is_confirmed(rt):
     assert look(rt)["signal:decay:roc_auc"]["severity"] == "P0"
 
 
+def test_a_loss_that_no_honest_window_shows_waits_for_no_second_one(rt):
+    concept = SPEC.monitoring.performance.concept
+    lost = {"reason": "r", "lower": concept + 0.01, "measure": "roc_auc"}
+    number = signal(rt, "decay:roc_auc", severity="concept", windows_failed=1, evidence=lost)
+    assert look(rt)["signal:decay:roc_auc"]["severity"] == "P0"
+    change(rt, number, state="resolved")
+    look(rt)
+    signal(rt, "decay:roc_auc", severity="concept", windows_failed=1, evidence=lost | {"lower": concept})
+    assert look(rt)["signal:decay:roc_auc"]["severity"] == "P3"
+
+
 def test_a_signal_in_training_keeps_its_alert_until_the_training_ended(rt):
     number = signal(rt, "decay:roc_auc", severity="act")
     look(rt)
