@@ -29,6 +29,7 @@ from include.lifecycle.monitoring.inputs.past import Past, read_past
 from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
 from include.lifecycle.monitoring.measure import measure_window
 from include.lifecycle.monitoring.outcomes.business import database_asker
+from include.lifecycle.monitoring.outcomes.label_flow import LabelFlow, flow_of
 from include.lifecycle.monitoring.outcomes.outside import Outside, OutsideReader, expected_but_silent, silent_window
 from include.lifecycle.monitoring.outcomes.recent import Recent, read_recent
 from include.lifecycle.monitoring.predictions import Predictions, open_log
@@ -168,11 +169,19 @@ def _one_by_one(look: _Look, window: Window) -> None:
     known, matured = [one for (other, _), one in look.measured.items() if other == window], window.end + spec.labels.mature_after
     if known and not (look.now >= matured and min(one.measured_at for one in known) < matured):
         return
-    parts = read_large(spec, rt, window, estimated, look.profile_of, lambda part: _labels(look, (part.start, part.end)))
-    rows = sum(predictions.total for predictions in parts[0])
-    for predictions in parts[0]:
-        ask = database_asker(spec, rt.settings, look.access)
-        _measure(look, predictions, parts[1], Outside(rows, look.recent, ask=ask))
+    flows: list[LabelFlow] = []
+
+    def _labels_of(part: Window) -> Labels:
+        found = _labels(look, (part.start, part.end))
+        if found.arrivals is not None:
+            flows.append(flow_of(found.arrivals, part, None))
+        return found
+
+    versions, labels = read_large(spec, rt, window, estimated, look.profile_of, _labels_of)
+    flow = sum(flows, LabelFlow(0)) if flows else None
+    rows, ask = sum(predictions.total for predictions in versions), database_asker(spec, rt.settings, look.access)
+    for predictions in versions:
+        _measure(look, predictions, labels, Outside(rows, look.recent, flow, ask))
 
 
 def _measure(look: _Look, predictions: Predictions, labels: Labels, outside: Outside) -> None:

@@ -30,20 +30,29 @@ FEWEST_WINDOWS = 3
 
 @dataclass(frozen=True)
 class LabelFlow:
-    """How many label rows of one window there are, and how many of them are what; of all versions together."""
+    """How many label rows of one window there are, and how many of them are what; of all versions together.
+
+    `unknown` None: nobody looked.
+    """
 
     rows: int
     skewed: int = 0
     conflicting: int = 0
     repeated: int = 0
-    unknown: int = 0
+    unknown: int | None = 0
+
+    def __add__(self, other: LabelFlow) -> LabelFlow:
+        """Both together, of two slices of a window."""
+        unknown = None if self.unknown is None or other.unknown is None else self.unknown + other.unknown
+        skewed, conflicting = self.skewed + other.skewed, self.conflicting + other.conflicting
+        return LabelFlow(self.rows + other.rows, skewed, conflicting, self.repeated + other.repeated, unknown)
 
 
-def flow_of(arrivals: Arrivals, window: Window, asked: set[tuple[str, int]]) -> LabelFlow:
-    """Count the label rows of one window; `asked`: (key, microseconds) of every prediction in it."""
+def flow_of(arrivals: Arrivals, window: Window, asked: set[tuple[str, int]] | None) -> LabelFlow:
+    """Count the label rows of one window; `asked`: (key, microseconds) of every prediction in it, None: not known."""
     inside = (arrivals.times >= microseconds(window.start)) & (arrivals.times < microseconds(window.end))
     pairs = zip(arrivals.keys[inside], arrivals.times[inside].tolist(), strict=True)
-    unknown = sum(pair not in asked for pair in pairs)
+    unknown = None if asked is None else sum(pair not in asked for pair in pairs)
     skewed, conflicting, repeated = (
         int(flag[inside].sum()) for flag in (arrivals.skewed, arrivals.conflicting, arrivals.repeated)
     )
@@ -66,7 +75,8 @@ def check_labels(
         ("conflicts", flow.conflicting, wanted.max_conflicting, "contradict another of the same key, time and known_at"),
         ("unknown", flow.unknown, wanted.max_unknown, "belong to no prediction"),
     )
-    return [*found, *(_share(spec, name, count, flow, limit, words) for name, count, limit, words in shares if limit < 1)]
+    judged = ((name, count, limit, words) for name, count, limit, words in shares if limit < 1 and count is not None)
+    return [*found, *(_share(spec, name, count, flow, limit, words) for name, count, limit, words in judged)]
 
 
 def held_back(found: Sequence[Verdict], decay: Sequence[Verdict]) -> list[Verdict]:

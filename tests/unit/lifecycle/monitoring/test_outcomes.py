@@ -83,6 +83,7 @@ def test_labels_that_are_not_due_or_cannot_come_are_inconclusive(spec):
         (LabelFlow(1000, conflicting=50), {}, {"labels:conflicts"}),
         (LabelFlow(1000, unknown=900), {"max_unknown": 0.5}, {"labels:unknown"}),
         (LabelFlow(40, skewed=40), {}, set()),
+        (LabelFlow(1000, unknown=None), {}, set()),
     ],
 )
 def test_label_rows_that_are_odd_are_told(flow, limits, failing):
@@ -132,6 +133,8 @@ def test_arrivals_name_each_oddity_and_corrections_are_none():
     flow = flow_of(found, Window(at, at + hour), {("a", microsecond), ("b", microsecond)})
     assert flow == LabelFlow(rows=9, skewed=2, conflicting=2, repeated=1, unknown=5)
     assert flow_of(found, Window(at + hour, at + 2 * hour), set()) == LabelFlow(0)
+    sliced = flow_of(found, Window(at, at + hour), None)  # a window that is too large to know who was asked
+    assert sliced + flow == LabelFlow(rows=18, skewed=4, conflicting=4, repeated=2, unknown=None)
     labels = mature_labels(frame, datetime(2013, 5, 2, tzinfo=UTC), microsecond)
     assert labels.values[labels.positions["a", microsecond]] == 0
     assert arrivals_of(frame[:0], at, hour).times.size == 0
