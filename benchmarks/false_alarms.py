@@ -31,7 +31,7 @@ from include.lifecycle.verdicts import Verdict
 if TYPE_CHECKING:
     import pandas
 
-SIZES = {"models": 20, "days": 91, "rows_per_day": 200, "worlds": 6}
+SIZES = {"models": 20, "days": 91, "rows_per_day": 200, "worlds": 18}
 TINY = {"models": 1, "days": 8, "rows_per_day": 120, "worlds": 1}
 CORRELATIONS = {0.0: 1.0, 0.5: 1.0, 0.8: 1.5}
 """Day-to-day correlation -> bar, in budgets. At 0.8 two months of hold-out hold few independent days: a little is overspent."""
