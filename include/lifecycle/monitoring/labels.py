@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,28 +46,36 @@ class Arrivals:
 class Labels:
     """Mature labels, one per (key, event time), as the key of `positions`: (text key, microseconds) -> place in `values`.
 
-    `arrivals`: the rows behind them, where they were asked of a source."""
+    `arrivals`: the rows behind them, where they were asked of a source. `groups`: attributes of evaluation.fairness that came
+    with them, one value per label."""
 
     positions: dict[tuple[str, int], int]
     values: Floats
     arrivals: Arrivals | None = None
+    groups: dict[str, Objects] = field(default_factory=dict)
+
+    def places(self, keys: Objects, times: Times) -> Times:
+        """Place of the label of each (key, event time) in `values`, -1 where none is mature."""
+        found = [self.positions.get((key, time), -1) for key, time in zip(keys, times.tolist(), strict=True)]
+        return np.array(found, dtype=np.int64)
 
     def match(self, keys: Objects, times: Times) -> Floats:
         """Label of each (key, event time), NaN where none is mature."""
-        places = [self.positions.get((key, time), -1) for key, time in zip(keys, times.tolist(), strict=True)]
-        return np.append(self.values, np.nan)[np.array(places, dtype=np.int64)]
+        return np.append(self.values, np.nan)[self.places(keys, times)]
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
     """Predictions that have a mature label: `labels` (m,) as the task's metrics take them, `values` = Predictions.scores,
-    `times` (microseconds); `coverage` = m / rows; `places` (m,): which of the window's rows they are."""
+    `times` (microseconds); `coverage` = m / rows; `places` (m,): which of the window's rows they are. `groups`:
+    attributes that came with the labels, by name (m,)."""
 
     labels: Floats
     values: Floats
     times: Times
     coverage: float
     places: Times | None = None
+    groups: dict[str, Objects] = field(default_factory=dict)
 
 
 def fetch_labels(spec: ModelSpec, settings: Settings, access: Access, start: datetime, end: datetime, as_of: datetime) -> Labels:
@@ -82,7 +90,7 @@ def fetch_labels(spec: ModelSpec, settings: Settings, access: Access, start: dat
     source, query = label_rows(spec, settings, access, start, end, as_of)
     source.check()
     with source.stream(query) as rows:
-        frame = _frame(rows, source.where)
+        frame = _frame(rows, source.where, fairness_columns(spec))
     if keyed := key_hash(spec, settings.pii_key_file):  # the prediction log holds hashed keys, too
         frame["key"] = keyed.all(None if key is None else str(key) for key in frame["key"])
     newest_event = microseconds(as_of) - round(spec.labels.mature_after.total_seconds() * 1e6)
@@ -108,23 +116,33 @@ def arrivals_of(frame: pandas.DataFrame, as_of: datetime, clock_skew: timedelta)
     return Arrivals(plain["key"].to_numpy(object), times, skewed, conflicting, repeated)
 
 
-def _frame(rows: RowStream, where: str) -> pandas.DataFrame:
+def fairness_columns(spec: ModelSpec) -> list[str]:
+    """Attributes that a labels query may return beside COLUMNS: those that are no feature and need not be hidden."""
+    fairness = spec.evaluation.fairness
+    names = dict.fromkeys([*fairness.attributes, *(name for names in fairness.intersections for name in names)])
+    hidden = {name for name, column in spec.columns.items() if column.pii != "keep"}
+    return [name for name in names if name not in (*spec.features.all, *COLUMNS) and name not in hidden]
+
+
+def _frame(rows: RowStream, where: str, optional: Sequence[str]) -> pandas.DataFrame:
     """The columns as objects: key as text, both times as UTC. As numbers, whole keys beside a null would join with nothing."""
     import pandas
 
     if missing := [name for name in COLUMNS if name not in rows.schema.names]:
         raise SourceQueryError(f"{where}: column {', '.join(missing)} is missing; the query must return {', '.join(COLUMNS)}")
-    parts: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    extra = [name for name in optional if name in rows.schema.names]
+    parts: dict[str, list[Any]] = {name: [] for name in (*COLUMNS, *extra)}
     for batch in rows:
-        for name in ("key", "label"):
+        for name in ("key", "label", *extra):
             parts[name].extend(batch.column(name).to_pylist())
         for name in ("event_time", "known_at"):
             parts[name].extend(as_utc(batch.column(name), name, where).to_pylist())
-    return pandas.DataFrame(parts, columns=list(COLUMNS), dtype=object)
+    return pandas.DataFrame(parts, columns=list(parts), dtype=object)
 
 
 def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int, classes: Sequence[str] = ()) -> Labels:
-    """From a table with COLUMNS: known by `as_of`, event not after `newest_event` (microseconds); the newest `known_at` wins.
+    """From a table with COLUMNS, and attributes beside them: known by `as_of`, event not after `newest_event` (microseconds); the
+    newest `known_at` wins.
 
     A row without a key labels nothing, nor does a label that is no number, or with `classes` none of their names.
     """
@@ -138,16 +156,21 @@ def mature_labels(frame: pandas.DataFrame, as_of: datetime, newest_event: int, c
     numbers = pandas.to_numeric(frame["label"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     values = class_numbers(frame["label"], classes) if classes else numbers
     plain = pandas.DataFrame({"key": frame["key"].astype(str), "at": events, "value": values, "known": known})
+    extra = [name for name in frame.columns if name not in COLUMNS]
+    plain = plain.assign(**{f"group {name}": frame[name].to_numpy(object) for name in extra})
     plain = plain[(plain["known"] <= as_of) & (plain["at"] <= newest_event) & plain["value"].notna()]
     newest = plain.sort_values("known", kind="stable").drop_duplicates(["key", "at"], keep="last")
     pairs = zip(newest["key"].tolist(), newest["at"].tolist(), strict=True)
-    return Labels({pair: place for place, pair in enumerate(pairs)}, newest["value"].to_numpy(np.float64))
+    groups = {name: newest[f"group {name}"].to_numpy(object) for name in extra}
+    return Labels({pair: place for place, pair in enumerate(pairs)}, newest["value"].to_numpy(np.float64), groups=groups)
 
 
 def labelled_predictions(predictions: Predictions, labels: Labels) -> Labelled:
     """The part of `predictions` whose outcome is known and mature."""
-    found = labels.match(predictions.keys, predictions.times)
+    places = labels.places(predictions.keys, predictions.times)
+    found = np.append(labels.values, np.nan)[places]
     scores = predictions.scores
     some = np.isfinite(found) & np.isfinite(scores if scores.ndim == 2 else scores[:, None]).all(axis=1)
     share = float(some.mean()) if some.size else 0.0
-    return Labelled(found[some], scores[some], predictions.times[some], share, np.flatnonzero(some))
+    groups = {name: values[places[some]] for name, values in labels.groups.items()}
+    return Labelled(found[some], scores[some], predictions.times[some], share, np.flatnonzero(some), groups)

@@ -47,8 +47,8 @@ def check_bias(spec: ModelSpec, profile: Profile, window: Predictions, labelled:
         if not window.rows:
             verdicts.append(Verdict(check=f"{BIAS}:{attribute}", outcome=Outcome.INCONCLUSIVE, reason="no predictions"))
             continue
-        if missing := [name for name in names if name not in window.features]:
-            reason = f"{', '.join(missing)} is no feature, so the prediction log does not hold it"
+        if missing := [name for name in names if name not in window.features and name not in labelled.groups]:
+            reason = f"{', '.join(missing)} is no feature, and labels.query did not return it beside the labels"
             verdicts.append(Verdict(check=f"{BIAS}:{attribute}", outcome=Outcome.INCONCLUSIVE, reason=reason))
             continue
         verdicts += _of_attribute(spec, profile, names, window, labelled)
@@ -59,19 +59,41 @@ def _of_attribute(spec: ModelSpec, profile: Profile, names: list[str], window: P
     attribute = "*".join(names)
     known = {one.measure: one for one in profile.groups if one.attribute == attribute}
     edges = next((one.edges for one in known.values()), {})
-    groups = group_names({name: window.features[name] for name in names}, spec.evaluation.fairness.bins, edges)
-    everyone, some = np.isfinite(window.scores.reshape(window.rows, -1)).all(axis=1), labelled_rows(window, labelled)
+    seen = _seen(names, window, labelled)
+    groups = group_names(seen.columns, spec.evaluation.fairness.bins, edges)
     level = level_of(spec, "bias")
     verdicts = []
-    for measure in measures_of(spec, np.zeros(int(everyone.sum())), window.scores[everyone]):
+    for measure in measures_of(spec, np.zeros(len(seen.times)), seen.scores):
         if measure.name.partition(":")[0] in UNLABELLED:
-            sample = _sample(spec, window, window.times[everyone], np.zeros(int(everyone.sum())), level)
-            verdicts.append(judge(spec, attribute, measure, groups[everyone], sample, known.get(measure.name)))
+            sample = _sample(spec, window, seen.times, np.zeros(len(seen.times)), level)
+            verdicts.append(judge(spec, attribute, measure, groups, sample, known.get(measure.name)))
     for measure in measures_of(spec, labelled.labels, labelled.values):
         if measure.name.partition(":")[0] not in UNLABELLED:
             sample = _sample(spec, window, labelled.times, labelled.labels, level, minimum=spec.monitoring.minimum_labels)
-            verdicts.append(judge(spec, attribute, measure, groups[some], sample, known.get(measure.name)))
+            verdicts.append(judge(spec, attribute, measure, groups[seen.labelled], sample, known.get(measure.name)))
     return verdicts
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """Predictions whose groups are known: their attributes, times and scores, and which of them have labels."""
+
+    columns: dict[str, Any]
+    times: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    labelled: NDArray[np.int64]
+
+
+def _seen(names: list[str], window: Predictions, labelled: Labelled) -> _Seen:
+    """All predictions when every attribute is a feature; when one came with the labels, those that have a label."""
+    if all(name in window.features for name in names):
+        some = np.isfinite(window.scores.reshape(window.rows, -1)).all(axis=1)
+        place = np.cumsum(some) - 1  # labelled rows have finite scores
+        columns = {name: window.features[name][some] for name in names}
+        return _Seen(columns, window.times[some], window.scores[some], place[labelled_rows(window, labelled)])
+    rows = labelled_rows(window, labelled)
+    columns = {name: window.features[name][rows] if name in window.features else labelled.groups[name] for name in names}
+    return _Seen(columns, labelled.times, labelled.values, np.arange(len(rows)))
 
 
 def labelled_rows(window: Predictions, labelled: Labelled) -> NDArray[np.int64]:

@@ -33,7 +33,7 @@ def group_names(columns: Mapping[str, Any], bins: int, edges: Edges) -> NDArray[
 
 
 def _names(values: Any, bins: int, edges: list[float]) -> NDArray[np.object_]:
-    if getattr(values, "dtype", None) is None or values.dtype.kind not in "fiu":
+    if not is_numeric(values):
         return np.array([NULLS if value is None else value for value in categories(values)], dtype=object)
     plain = numbers(values)
     known = edges or edges_of(plain, bins)
@@ -42,6 +42,15 @@ def _names(values: Any, bins: int, edges: list[float]) -> NDArray[np.object_]:
     names = [_between(lower, upper) for lower, upper in zip([-np.inf, *known], [*known, np.inf], strict=True)]
     places = np.searchsorted(np.array(known), plain, side="right")
     return np.where(np.isfinite(plain), np.array(names, dtype=object)[places], NULLS)
+
+
+def is_numeric(values: Any) -> bool:
+    """Whether these are numbers: by type, or (labels' objects) because all that is not null is one, and none is a truth value."""
+    kind = np.asarray(values).dtype.kind
+    if kind != "O":
+        return kind in "fiu"
+    held = [value for value in values if value is not None and value == value]  # noqa: PLR0124 - NaN differs from itself
+    return bool(held) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in held)
 
 
 def _between(lower: float, upper: float) -> str:
@@ -87,7 +96,10 @@ def group_references(spec: ModelSpec, holdout: pandas.DataFrame, predictions: ND
 
 
 def _column(spec: ModelSpec, table: pandas.DataFrame, name: str) -> Any:
-    return numbers(table[name]) if name in spec.features.numeric else categories(table[name])
+    if name in spec.features.all:
+        return numbers(table[name]) if name in spec.features.numeric else categories(table[name])
+    plain = table[name].astype(object).where(table[name].notna(), None).to_numpy(object)
+    return numbers(plain) if is_numeric(plain) else categories(plain)
 
 
 def _edges(values: Any, bins: int) -> list[float]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 import numpy as np
+import pandas
 import pytest
 from fairlearn.metrics import MetricFrame, demographic_parity_difference, equal_opportunity_difference
 from sklearn.metrics import precision_score
 
-from include.lifecycle.monitoring.labels import Labelled
+from include.lifecycle.monitoring.labels import Labelled, fairness_columns, labelled_predictions, mature_labels
 from include.lifecycle.monitoring.outcomes.bias import check_bias
-from include.lifecycle.monitoring.outcomes.groups import edges_of, group_names
+from include.lifecycle.monitoring.outcomes.groups import edges_of, group_names, is_numeric
 from include.lifecycle.monitoring.profile import build_profile
+from include.lifecycle.sections.data import ColumnSection
 from tests.unit.lifecycle.monitoring.examples import START, as_predictions, make_spec, make_table
 
 LIVE = START + timedelta(days=200)
@@ -123,7 +125,7 @@ def test_nothing_declared_nothing_said_and_what_is_not_logged_is_inconclusive(kn
     assert check_bias(make_spec(), known, predictions, labelled) == []
     (verdict,) = check_bias(make_spec(evaluation={"fairness": {"attributes": ["sex"]}}), known, predictions, labelled)
     assert (verdict.check, verdict.outcome) == ("bias:sex", "inconclusive")
-    assert "no feature" in verdict.reason
+    assert "no feature, and labels.query did not return it" in verdict.reason
 
 
 def test_honest_windows_raise_no_alarm_within_the_budget(fair, known):
@@ -142,3 +144,41 @@ def test_numbers_are_cut_where_the_hold_out_was(fair):
     assert set(groups) == {"below 24.75", "24.75 to 49.5", "(none)"}
     both = group_names({"wind": values[:2], "city": np.array(["Oslo", None], dtype=object)}, 4, {"wind": edges})
     assert both.tolist() == ["below 24.75 and Oslo", "below 24.75 and (none)"]
+
+
+def test_an_attribute_that_is_no_feature_comes_with_the_labels():
+    spec = make_spec(evaluation={"fairness": {"attributes": ["sex"], "minimum_group": 30}})
+    train, _ = scored(60, seed=11, start=START, per_day=100)
+    holdout, honest = scored(30, seed=12, start=START + timedelta(days=150))
+    sexes = np.array(["f", "m"], dtype=object)
+    known = build_profile(spec, train, holdout.assign(sex=np.random.default_rng(4).choice(sexes, len(holdout))), honest, seed=3)
+    assert {(one.attribute, one.measure) for one in known.groups} == {
+        ("sex", name) for name in ("demographic_parity", "equal_opportunity", "predictive_parity")
+    }
+    frame, honest = make_table(4, start=LIVE, per_day=400, seed=21)
+    frame["sex"] = np.random.default_rng(5).choice(sexes, len(frame))
+    p = np.clip(honest + 0.3 * (frame["sex"] == "f").to_numpy(), 0, 1)
+    predictions = as_predictions(frame, p, days=4, start=LIVE)
+    mine = frame.iloc[::2]
+    outcomes = pandas.DataFrame({"key": mine["id"], "event_time": mine["at"], "label": mine["wet"], "known_at": mine["at"]})
+    labels = mature_labels(outcomes.assign(sex=mine["sex"]).sample(frac=1, random_state=1), LIVE + timedelta(days=9), 2**60)
+    labelled = labelled_predictions(predictions, labels)
+    assert labelled.groups["sex"].tolist() == mine["sex"].tolist()
+    verdict = by_measure(check_bias(spec, known, predictions, labelled))["demographic_parity"]
+    wanted = demographic_parity_difference(mine["wet"], p[::2] >= 0.5, sensitive_features=mine["sex"])
+    assert (verdict.outcome, verdict.evidence["rows"]) == ("fail", 800)
+    assert verdict.evidence["effect"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_only_attributes_that_are_no_feature_and_not_hidden_are_asked_for():
+    fair = {"fairness": {"attributes": ["city", "sex", "income"]}}
+    hidden = {"income": ColumnSection.model_construct(pii="hash")}
+    spec = make_spec(evaluation=fair).model_copy(update={"columns": hidden})
+    assert fairness_columns(spec) == ["sex"]
+
+
+@pytest.mark.parametrize(
+    ("values", "numeric"), [([1, 2.5, None], True), ([True, False], False), (["1", None], False), ([None], False)]
+)
+def test_numbers_among_objects(values, numeric):
+    assert is_numeric(np.array(values, dtype=object)) is numeric
