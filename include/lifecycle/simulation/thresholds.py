@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.monitoring.calibration import CALIBRATION
-from include.lifecycle.monitoring.kinds import ATTRIBUTION_DRIFT, DECAY, SKEW
+from include.lifecycle.monitoring.kinds import ATTRIBUTION_DRIFT, CREEP, DECAY, SKEW
 from include.lifecycle.monitoring.performance import rung_of
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
@@ -18,6 +18,7 @@ from include.lifecycle.verdicts import Outcome, Verdict
 MOVABLE: Final = (
     "monitoring.drift.minimum_effect",
     "monitoring.drift.act_effect",
+    "monitoring.creep.minimum_effect",
     "monitoring.skew.minimum_effect",
     "monitoring.attribution.minimum_ndcg",
     "monitoring.multivariate.maximum_auc",
@@ -40,6 +41,7 @@ FIXED: Final = {
     "monitoring.drift.numeric": "stored windows were measured by the old method",
     "monitoring.drift.categorical": "stored windows were measured by the old method",
     "monitoring.window": "stored windows have the old length",
+    "monitoring.reference": "stored windows were compared with the old reference",
     "monitoring.schedule": "stored windows were measured when the old schedule said so",
     "monitoring.report_rows": "it decides nothing",
     "retraining.approvers": "nobody answers in a replay",
@@ -99,7 +101,8 @@ def _too_few(verdict: Verdict, spec: ModelSpec) -> str | None:
 def _distance(verdict: Verdict, spec: ModelSpec) -> Verdict:
     """A distance against the larger of effect and null, as monitoring/drift.py and its likes judge it."""
     told, bars, kind = verdict.evidence, spec.monitoring.drift, verdict.check.partition(":")[0]
-    own = {SKEW: spec.monitoring.skew.minimum_effect, ATTRIBUTION_DRIFT: 1 - spec.monitoring.attribution.minimum_ndcg}
+    own = {CREEP: spec.monitoring.creep.minimum_effect, SKEW: spec.monitoring.skew.minimum_effect}
+    own[ATTRIBUTION_DRIFT] = 1 - spec.monitoring.attribution.minimum_ndcg
     least = own.get(kind, bars.minimum_effect)
     threshold = max(least, told["null_threshold"])
     fails = told["effect"] > threshold

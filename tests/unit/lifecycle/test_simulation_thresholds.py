@@ -96,6 +96,7 @@ def test_what_was_inconclusive_or_has_no_bar_stays():
     [
         ("skew:x", {"effect": 0.3, "minimum_effect": 0.1, "null_threshold": 0.2}, {"skew": {"minimum_effect": 0.4}}, "pass"),
         ("skew:x", {"effect": 0.3, "minimum_effect": 0.1, "null_threshold": 0.2}, {"drift": {"minimum_effect": 0.3}}, "fail"),
+        ("creep:x", {"effect": 0.3, "minimum_effect": 0.1, "null_threshold": 0.2}, {"creep": {"minimum_effect": 0.4}}, "pass"),
         ("attribution_drift", {"effect": 0.12, "null_threshold": 0.05, "minimum_effect": 0.1}, {}, "fail"),
         (
             "attribution_drift",
