@@ -27,7 +27,7 @@ def inputs_reference(spec: ModelSpec, material: Material) -> tuple[InputsReferen
     novelty = {name: _novelty(spec, name, material) for name in spec.watched}
     samples: dict[str, Floats] = {}
     holdout: dict[str, HoldoutColumn] = {}
-    if spec.monitoring.skew.windows:
+    if spec.monitoring.skew.windows and spec.watched:
         level = level_of(spec, "skew")
         for name in spec.watched:
             found = _numeric(name, material, level, samples) if name in spec.features.numeric else _texts(name, material, level)
@@ -38,7 +38,7 @@ def inputs_reference(spec: ModelSpec, material: Material) -> tuple[InputsReferen
     if spec.monitoring.multivariate.enabled and spec.watched:
         multivariate, joint = multivariate_reference(spec, material)
         samples |= joint
-    creep = creep_nulls(spec, material) if spec.monitoring.creep.weeks else {}
+    creep = creep_nulls(spec, material) if spec.monitoring.creep.weeks and spec.watched else {}
     parts = InputsReference(novelty=novelty, holdout=holdout, attribution=attribution, multivariate=multivariate, creep=creep)
     return parts, samples
 

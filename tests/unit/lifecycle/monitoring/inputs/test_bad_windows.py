@@ -81,3 +81,14 @@ def test_a_feature_that_the_version_does_not_know_hides_no_other(reference, tmp_
     assert found["covariate:wind:novelty"] == found["skew:city"] == "pass"
     assert found["attribution_drift"] == found["multivariate_drift"] == "inconclusive"
     assert not any("rain" in check for check in found)
+
+
+def test_a_model_of_which_nothing_is_watched_can_be_registered():
+    plain = dict.fromkeys(type(ALL_ON).model_fields["columns"].annotation.__args__[1].model_fields)
+    ignored = plain | {"drift": "ignore", "pii": "keep", "outliers": "watch"}
+    blind = make_spec(columns=dict.fromkeys(["wind", "warmth", "city"], ignored), monitoring=ALL_ON.monitoring.model_dump())
+    train, _ = make_table(60, seed=11)
+    holdout, honest = make_table(30, start=START + timedelta(days=60), seed=12, per_day=100)
+    found = build_profile(blind, train, holdout, honest, seed=3).inputs
+    assert (found.novelty, found.holdout, found.creep, found.multivariate) == ({}, {}, {}, None)
+    assert set(found.attribution.features) == {"wind", "warmth", "city"}
