@@ -123,7 +123,6 @@ def store_window(connection: Connection, values: dict[str, Any]) -> int | None:
     return None if found is None else int(found)
 
 
-
 def finite(value: Any) -> Any:
     """JSON-plain data with None for NaN and infinities, which JSON lacks: one infinite value must not cost its window."""
     if isinstance(value, float):
