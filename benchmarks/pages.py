@@ -1,6 +1,6 @@
-"""Messages and pages per on-call and week: a quarter of 300 models through the real rows, with false alarms at their bound.
+"""Messages and pages per on-call and week: weeks of 300 models through the real rows, with false alarms at their bound.
 
-False alarms come to each model at the YAML's bound, independently in time; once a week a feed that many models share breaks for
+False alarms come to each model independently in time; once a week a feed that many models share breaks for
 a while. A page is a message that rings: by phone, SMS or PagerDuty.
 """
 
@@ -30,18 +30,20 @@ from include.lifecycle.runtime import Runtime, build_runtime
 from include.lifecycle.sections.alerts import AlertsSection
 from include.settings import load_settings
 
-SIZES = {"models": 300, "weeks": 13, "feed_models": 40, "storm": 1000}
+SIZES = {"models": 300, "weeks": 6, "feed_models": 40, "storm": 1000}
 TINY = {"models": 12, "weeks": 2, "feed_models": 4, "storm": 30}
 PAGES, STORM = 7.0, 1.0  # per week: one a day; messages of a storm
 _RINGS = ("phone", "sms", "pagerduty")
 _START = datetime(2026, 1, 5, tzinfo=UTC)
-_FALSE_PER_QUARTER, _QUARTER = 1.0, 13
-# What a false alarm is: a cause that stood just above its bound, so it hardly ever acts. With its share of all.
+_QUARTER = 13  # weeks
+# False alarms of one model in a quarter. Drift has a budget of one (monitoring.drift.false_alarms_per_quarter), and stands just
+# above its bound. A decay's interval errs in one window of twenty; false_alarms.py counts about five a quarter, of which one in
+# fifty (three of five independent windows: 1.4 %) is confirmed. Unconfirmed ones are P3.
 _FALSE: tuple[tuple[Finding, float], ...] = (
-    (Finding("covariate", "warn", 0.12, {}), 0.70),
-    (Finding("prediction_drift", "warn", 0.12, {}), 0.15),
-    (Finding("decay", "warn", 0.05, {"lower": 0.021, "measure": "roc_auc"}), 0.10),
-    (Finding("decay", "act", 0.06, {"measure": "calibration_gap"}), 0.05),
+    (Finding("covariate", "warn", 0.12, {}), 0.8),
+    (Finding("prediction_drift", "warn", 0.12, {}), 0.2),
+    (Finding("decay", "P3", 0.05, {}), 4.9),
+    (Finding("decay", "warn", 0.05, {"lower": 0.021, "measure": "roc_auc"}), 0.1),
 )
 _FAULT = Finding("data_fault", "critical", 1.0, {})
 _LASTS = timedelta(hours=3)
@@ -69,12 +71,12 @@ def run(bench: Bench) -> list[Claim]:
         found = {}
         for name, faults in (("quiet", False), ("feed", True)):
             rt = _runtime(server.url(name), server.passfile)
-            found[name] = _quarter(rt, sizes, faults=faults)
+            found[name] = _weeks(rt, sizes, faults=faults)
             bench.say(f"{name}: {found[name]}")
         storm = _storm(_runtime(server.url("storm"), server.passfile), sizes["storm"])
         bench.say(f"storm: {storm} messages per channel")
     pages = found["feed"]["pages"]
-    told = {"weeks": found, "false_alarms_per_model_and_quarter": _FALSE_PER_QUARTER}
+    told = {"weeks": found, "per_model_and_quarter": [(one.kind, one.severity, rate) for one, rate in _FALSE]}
     return [
         Claim("pages_per_week", pages, None, "pages", pages, PAGES, "at_most", told),
         Claim("storm_messages", storm, None, "messages", storm, STORM, "at_most", {"alerts": sizes["storm"]}),
@@ -91,7 +93,7 @@ class _Event:
     source: str
 
 
-def _quarter(rt: Runtime, sizes: Mapping[str, int], *, faults: bool) -> dict[str, float]:
+def _weeks(rt: Runtime, sizes: Mapping[str, int], *, faults: bool) -> dict[str, float]:
     """Mean pages and messages a week, and the worst week's pages."""
     policy, sent, rng = _policy(rt), Sent(), np.random.default_rng(20130101)
     events = _false_alarms(rng, sizes) + (_feed_faults(rng, sizes) if faults else [])
@@ -138,13 +140,12 @@ def _notice(policy: AlertsSection, event: _Event, key: str) -> AlertNotice:
 
 
 def _false_alarms(rng: np.random.Generator, sizes: Mapping[str, int]) -> list[_Event]:
-    rate, shares = _FALSE_PER_QUARTER / _QUARTER * sizes["weeks"], [share for _, share in _FALSE]
     found = []
     for index in range(sizes["models"]):
-        for day in rng.uniform(0, 7 * sizes["weeks"], rng.poisson(rate)):
-            chosen = _FALSE[rng.choice(len(_FALSE), p=shares)][0]
-            model = f"model_{index}"
-            found.append(_Event(_START + timedelta(days=float(day)), model, chosen, f"{model}/model"))
+        for alarm, rate in _FALSE:
+            for day in rng.uniform(0, 7 * sizes["weeks"], rng.poisson(rate / _QUARTER * sizes["weeks"])):
+                model = f"model_{index}"
+                found.append(_Event(_START + timedelta(days=float(day)), model, alarm, f"{model}/model"))
     return found
 
 
