@@ -189,6 +189,6 @@ def test_every_line_of_its_log_is_json_with_model_and_version(onnx: tuple[Path, 
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(timeout=10) == 0
     lines = [json.loads(line) for line in server.stderr.read_text().splitlines()]
-    assert {(line["model"], line["version"]) for line in lines} == {("flights", 3)}
+    assert {(line["model_name"], line["version"]) for line in lines} == {("flights", 3)}
     assert [line["level"] for line in lines] == ["info", "warning", "info", "info"]
     assert lines[0]["message"].startswith("flights version 3 (onnx) on http://127.0.0.1:")
