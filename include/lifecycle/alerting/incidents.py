@@ -36,13 +36,13 @@ def join_incident(connection: Connection, alert: RowMapping, within: timedelta) 
     return number
 
 
-def told_already(connection: Connection, incident: int, alert: RowMapping) -> bool:
-    """Whether people were told of another standing alert of the incident that is at least as urgent."""
+def told_already(connection: Connection, incident: int, alert: RowMapping) -> set[str]:
+    """Models of other standing alerts of the incident, at least as urgent, that people were told of."""
     events = [alert_messages.c.event.startswith(event) for event in _TOLD]
     other = (alerts.c.incident_id == incident) & (alerts.c.id != alert["id"]) & (alerts.c.state != "resolved")
-    query = select(alerts.c.id).join(alert_messages, alert_messages.c.alert_id == alerts.c.id)
-    query = query.where(other, alerts.c.severity <= alert["severity"], events[0] | events[1] | events[2]).limit(1)
-    return connection.execute(query).first() is not None
+    query = select(alerts.c.model).distinct().join(alert_messages, alert_messages.c.alert_id == alerts.c.id)
+    query = query.where(other, alerts.c.severity <= alert["severity"], events[0] | events[1] | events[2])
+    return set(connection.execute(query).scalars())
 
 
 def standing_of(connection: Connection, incident: int) -> list[RowMapping]:

@@ -48,7 +48,7 @@ class Message:
     @property
     def subject(self) -> str:
         """One line."""
-        return f"[{self.severity}] {_WORDS.get(self.event, '')}{self.model}: {self.title}"
+        return " ".join(f"[{self.severity}] {_WORDS.get(self.event, '')}{self.model}: {self.title}".split())
 
     @property
     def link_word(self) -> str:
@@ -100,7 +100,7 @@ def folded(messages: Sequence[Message]) -> Message:
         event=first.event,
         severity=first.severity,
         title=f"{len(messages)} alerts",
-        reason=f"{len(messages)} alerts of {named} came at once and are told together",
+        reason=f"{len(messages)} alerts of {named} came at once and are told together, first {first.subject}",
         model=named,
         key=f"modelops-storm-{first.key.removeprefix('modelops-')}",
         at=first.at,

@@ -1,7 +1,8 @@
 """Messages on their way: claimed in a transaction, sent outside it, settled in another. At least once, never lost.
 
 A sender that died leaves its claim to lapse. A channel that fails is tried again with growing pauses; when all attempts failed
-that is an alert of its own, told by the other channels.
+that is an alert of its own, told by the other channels. What nobody has taken is tried on, at the longest pause: it may be the
+only channel.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from include.lifecycle.alerting.kinds import ALERT_KINDS, DELIVERY_FAILED
 from include.lifecycle.alerting.messages import Message, folded, message_of
@@ -28,6 +29,8 @@ _MOST_AT_ONCE = 50  # messages of one look through a channel that is not folded;
 _LEASE = timedelta(minutes=2)  # besides the time that sending may take
 _GROUPS_ITSELF = ("pagerduty", LOG)
 _LONGEST = 500  # characters of an error
+_ENDS_FOR = timedelta(days=1)  # so long it is tried to say that something is over; a call for help as long as it stands
+_CALLS = ("raised", "worse", "escalated")
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,18 @@ class Parcel:
 
 
 def claim(rt: Runtime, policies: Policies, wall: datetime) -> list[Parcel]:
-    """Claim what is due at `wall`, as parcels: beyond a channel's bound (alerts.storm) several messages become one."""
+    """Claim what is due at `wall`, as parcels, the most urgent first.
+
+    Beyond a channel's bound (alerts.storm) several messages become one, and wait; those of a P0 become one and do not wait.
+    """
     with transaction(rt.engine) as connection:
         due = outbox.c.not_before_wall.is_(None) | (outbox.c.not_before_wall <= wall)
         query = select(outbox.c.id, outbox.c.alert_id, outbox.c.channel, outbox.c.event, outbox.c.attempts, *_told())
         query = query.join(alerts, alerts.c.id == outbox.c.alert_id)
-        query = query.outerjoin(incidents, incidents.c.id == alerts.c.incident_id).where(
-            outbox.c.state.in_(("waiting", "sending")), due
-        )
-        rows = connection.execute(query.order_by(outbox.c.id).limit(_MOST).with_for_update(of=outbox, skip_locked=True))
+        query = query.outerjoin(incidents, incidents.c.id == alerts.c.incident_id)
+        query = query.where(outbox.c.state.in_(("waiting", "sending")) | _given_up_too_soon(wall), due)
+        query = query.order_by(alerts.c.severity, outbox.c.id).limit(_MOST)  # nothing that waits stands before a P0
+        rows = connection.execute(query.with_for_update(of=outbox, skip_locked=True))
         by_channel: dict[str, list[dict[str, Any]]] = {}
         for row in rows.mappings():
             by_channel.setdefault(row["channel"], []).append(dict(row))
@@ -80,15 +86,15 @@ def settle(rt: Runtime, parcel: Parcel, error: str | None, wall: datetime) -> No
             _mark(connection, parcel.rows, **values)
             _works(connection, rt, parcel)
             return
-        told, policy = " ".join(error.split())[:_LONGEST], parcel.policy.delivery
+        told, policy, failed = " ".join(error.split())[:_LONGEST], parcel.policy.delivery, []
         for row in parcel.rows:
             attempts = int(row["attempts"]) + 1
             last = attempts >= policy.attempts
-            pause = policy.backoff * 2 ** (attempts - 1)
+            pause = policy.backoff * 2 ** min(attempts - 1, policy.attempts)
             values = {"state": "failed" if last else "waiting", "attempts": attempts, "error": told}
-            _mark(connection, [row], **values, not_before_wall=None if last else wall + pause)
-        if int(parcel.rows[0]["attempts"]) + 1 >= policy.attempts:
-            _fails(connection, rt, parcel, told)
+            _mark(connection, [row], **values, not_before_wall=wall + pause)
+            failed += [row] if last else []
+        _fails(connection, rt, parcel, failed, told)
 
 
 def _parcels(
@@ -106,11 +112,17 @@ def _parcels(
     recent = and_(outbox.c.channel == channel, outbox.c.sent_wall_at > wall - within)
     left = most - int(connection.execute(select(func.count(outbox.c.sent_as.distinct())).where(recent)).scalar_one())
     if left <= 0:
-        return []
+        single, left = [one for one in single if one.message.severity == "P0" and one.message.event in _CALLS], 1
     if len(single) <= left:
         return single
     together = folded([parcel.message for parcel in single])
-    return [Parcel(channel, together, tuple(row for row, _ in known), single[0].policy)]
+    return [Parcel(channel, together, tuple(row for parcel in single for row in parcel.rows), single[0].policy)]
+
+
+def _given_up_too_soon(wall: datetime) -> ColumnElement[bool]:
+    """Messages whose attempts all failed, of alerts that nobody has taken; and that something is over, for a day."""
+    wanted = (alerts.c.state == "open") | ((outbox.c.event == "resolved") & (outbox.c.wall_at > wall - _ENDS_FOR))
+    return (outbox.c.state == "failed") & outbox.c.not_before_wall.is_not(None) & wanted
 
 
 def _told() -> list[Any]:
@@ -129,9 +141,9 @@ def _works(connection: Connection, rt: Runtime, parcel: Parcel) -> None:
         resolve_alert(connection, rt, model, f"delivery:{parcel.channel}", "a message was delivered again", actor="alerts")
 
 
-def _fails(connection: Connection, rt: Runtime, parcel: Parcel, error: str) -> None:
-    row = parcel.rows[0]
-    if row["kind"] == DELIVERY_FAILED:  # the alert that stands already says so
+def _fails(connection: Connection, rt: Runtime, parcel: Parcel, failed: Sequence[dict[str, Any]], error: str) -> None:
+    row = next((one for one in failed if one["kind"] != DELIVERY_FAILED), None)
+    if row is None:  # attempts are left, or the alert that stands already says so
         return
     kind = ALERT_KINDS[DELIVERY_FAILED]
     reason = f"{parcel.channel}: {parcel.policy.delivery.attempts} attempts failed, the last with {error}"

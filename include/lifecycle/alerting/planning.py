@@ -83,13 +83,14 @@ class _Plan:
         incident = join_incident(self.connection, self.row, self.policy.incident_within)
         if self.row["state"] == "acknowledged":
             return Planned(self._tell_told(incident, "acknowledged", _QUIET_ANSWER))
-        if told_already(self.connection, incident, self.row):
-            return Planned()
+        levels = range(self.row["level"] + 1)
+        channels = {channel for level in levels for channel in channels_of(self.policy, self.row["severity"], level)}
+        if told := told_already(self.connection, incident, self.row):
+            strangers = channels - channels_told(self.connection, incident).keys()  # of this model's people, not of the others'
+            return Planned(0 if self.row["model"] in told else self._tell(sorted(strangers), "raised"))
         known = select(alert_messages.c.id).where(alert_messages.c.alert_id == self.row["id"]).limit(1)
         event = "raised" if self.connection.execute(known).first() is None else f"worse:{self.row['severity']}"
         self._set(escalate_wall_at=self.wall + self._patience())
-        levels = range(self.row["level"] + 1)
-        channels = {channel for level in levels for channel in channels_of(self.policy, self.row["severity"], level)}
         return Planned(self._tell(sorted(channels), event))
 
     def overdue(self) -> Planned:
@@ -110,7 +111,8 @@ class _Plan:
         if incident is None:  # it was over before anybody was told
             return Planned()
         if left := standing_of(self.connection, incident):
-            if not any(one["escalate_wall_at"] or one["state"] == "acknowledged" for one in left):
+            worst = [one for one in left if one["severity"] == left[0]["severity"]]  # a smaller one's answer is none to these
+            if not any(one["escalate_wall_at"] or one["state"] == "acknowledged" for one in worst):
                 lead = alerts.c.id == left[0]["id"]
                 due = {"escalate_wall_at": self.wall + self._patience(), "level": self.row["level"]}
                 self.connection.execute(update(alerts).where(lead).values(due))

@@ -66,9 +66,9 @@ def add_alerts(families: Families, connection: Connection, wall_now: datetime) -
         families.counter("model_alerts_total", "alerts that were raised", row.pop("count"), **row)
     for row in _counted(connection, [message.channel, message.state]):
         families.gauge("modelops_alert_messages", "alert messages by state", row.pop("count"), **row)
-    waiting = select(message.channel, func.min(alert_messages.c.wall_at).label("at")).where(
-        message.state.in_(("waiting", "sending"))
-    )
+    untold = message.state.in_(("waiting", "sending")) | ((message.state == "failed") & (table.state == "open"))
+    joined = alert_messages.join(alerts, message.alert_id == table.id)
+    waiting = select(message.channel, func.min(message.wall_at).label("at")).select_from(joined).where(untold)
     for found in connection.execute(waiting.group_by(message.channel)).mappings():
         text = "wall time that the oldest message has waited"
         age = (wall_now - found["at"]).total_seconds()

@@ -216,7 +216,7 @@ def test_a_channel_that_fails_is_tried_with_growing_pauses_then_told_by_others(d
     (message,) = [row for row in desk.messages() if row["channel"] == "slack:team" and row["event"] == "raised"]
     assert (message["state"], message["attempts"], message["error"]) == ("failed", 5, "refused")
     desk.error = None
-    sent = desk.tell(timedelta(minutes=20))
+    sent = desk.tell(timedelta(minutes=12))
     assert channels(sent) == {"sms:text", "email:mail"}  # a P1 by all of its media but the one that fails
     desk.raised(severity="P3", key="next", source="another")
     desk.tell(timedelta(minutes=30))

@@ -121,6 +121,9 @@ def test_alerts_their_messages_and_whether_they_were_answered_in_time(served: Ru
             connection.execute(alerts.insert().values(row))
         message = {"alert_id": 1, "channel": "slack", "event": "raised", "state": "waiting"}
         connection.execute(alert_messages.insert().values(message | {"wall_at": wall - timedelta(minutes=20)}))
+        given_up = message | {"alert_id": 3, "channel": "email", "state": "failed"}  # alert 3 is open still
+        connection.execute(alert_messages.insert().values(given_up | {"wall_at": wall - timedelta(minutes=30)}))
+        connection.execute(alert_messages.insert().values(given_up | {"alert_id": 1, "channel": "sms"}))
     found = samples(Scraper(served).exposition())
     assert found["model_alerts", "kind=decay", OF, "severity=P0", "state=acknowledged"] == 2
     assert found["model_alerts_total", OF, "severity=P0"] == 3
@@ -132,6 +135,8 @@ def test_alerts_their_messages_and_whether_they_were_answered_in_time(served: Ru
         ("answer=late", "severity=P1"): 1,
     }
     assert 1190 < found["modelops_alert_message_age_seconds", "channel=slack"] < 1300
+    assert 1790 < found["modelops_alert_message_age_seconds", "channel=email"] < 1900
+    assert ("modelops_alert_message_age_seconds", "channel=sms") not in found  # somebody has it
     assert found["modelops_alert_messages", "channel=slack", "state=waiting"] == 1
 
 
