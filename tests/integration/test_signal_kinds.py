@@ -222,7 +222,7 @@ CASES = {
     "nulls": Case("data_fault:wind_speed", "alert:data_fault", Drift(burst_of_nulls)),
     "shifted join": Case("data_fault:scheduled_minutes", "alert:data_fault", Drift(other_rows("scheduled_minutes"))),
     "security": Case("security:extraction", "alert:security", Drift(attack=sweeping)),
-    "access": Case("access:denied", "alert:access", Drift(refused=400, until=HONEST + 1), windows=1),
+    "access": Case("access:denied", "alert:access", Drift(refused=400)),
     "covariate": Case("covariate:temp", "alert:no_decay", Drift(WARMER)),
     "prediction_drift": Case("prediction_drift", "alert:no_decay", Drift(None, logits(2.5), labels=0)),
     "decay": Case("decay:roc_auc", "retrain", Drift(None, shuffled)),

@@ -30,6 +30,10 @@ HOUR = timedelta(hours=1)
 NOBODY = "(no known key)"
 _MINUTES, _DAY = 60, 24
 _FEWEST_DAYS = 3  # of history before an hour is compared with its own kind
+_FAR = 6.0  # robust deviations from the usual beyond which an hour of history is no honest one
+_FURTHEST = float(np.log(100.0))  # a bar is never above a hundred times the busiest honest hour
+_FAR = 6.0  # robust deviations from the usual beyond which an hour of history is no honest one
+_FURTHEST = float(np.log(100.0))  # a bar is never above a hundred times the busiest honest hour
 FEWEST_HOURS = 24
 """Hours of history below which an hour is compared with the floor alone (refusals) or not at all (bursts)."""
 
@@ -150,19 +154,31 @@ def hour_bars(before: Counts, hours: int, level: float, floor: float) -> NDArray
     """What each of the `hours` after those `before` exceeds with probability `level`, never below `floor`.
 
     With three days and more, an hour is expected to be as the same hour of those days on average; what is left of the logarithms
-    is what varies.
+    is what varies. Hours that stand out themselves (`_usual`) are left out: an attack must not hide the next one.
     """
     if before.size < FEWEST_HOURS:
         return np.full(hours, floor)
-    logs, phase = np.log1p(before.astype(np.float64)), np.arange(before.size) % _DAY
-    means = np.full(_DAY, logs.mean())
-    days = before.size // _DAY
-    if days >= _FEWEST_DAYS:
-        means = np.bincount(phase, weights=logs, minlength=_DAY) / np.bincount(phase, minlength=_DAY)
-    rest = logs - means[phase]
+    phase, days = np.arange(before.size) % _DAY, before.size // _DAY
+    if days < _FEWEST_DAYS:
+        phase[:] = 0
+    logs = np.log1p(before.astype(np.float64))
+    usual = _usual(logs, phase, floor)
+    means = np.bincount(phase[usual], weights=logs[usual]) / np.bincount(phase[usual])
+    rest = (logs - means[phase])[usual]
     if days >= _FEWEST_DAYS:
         rest *= np.sqrt((days + 1) / (days - 1))  # means of so few days follow the logarithms, and are uncertain themselves
-    drawn = DrawnWindows([], list(range(rest.size)), float(rest.size), 1)
+    drawn = DrawnWindows([], [int(hour) for hour in np.flatnonzero(usual)], float(rest.size), 1)
     beyond = null_threshold(rest, level, independent_windows(rest, drawn))
-    expected = means[(before.size + np.arange(hours)) % _DAY]
-    return np.asarray(np.maximum(np.expm1(np.minimum(expected + beyond, 40.0)), floor))
+    expected = means[(before.size + np.arange(hours)) % means.size]
+    return np.asarray(np.maximum(np.expm1(np.minimum(expected + beyond, logs[usual].max() + _FURTHEST)), floor))
+
+
+def _usual(logs: NDArray[np.float64], phase: Counts, floor: float) -> NDArray[np.bool_]:
+    """Hours up to the floor, or within six robust deviations of the median of their time of day (Hampel 1974): (n,).
+
+    The deviation is 1.4826 x the median distance from those medians, at least about half of what a Poisson count has.
+    """
+    medians = np.array([np.median(logs[phase == one]) for one in range(int(phase.max()) + 1)])[phase]
+    smallest = 0.5 / np.exp(np.median(logs) / 2)
+    deviation = max(1.4826 * float(np.median(np.abs(logs - medians))), float(smallest))
+    return np.asarray(logs <= np.maximum(medians + _FAR * deviation, np.log1p(floor)), dtype=np.bool_)
