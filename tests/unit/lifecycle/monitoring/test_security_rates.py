@@ -179,19 +179,3 @@ def test_an_attack_does_not_hide_the_one_after_it(attacked, rate, fold, attack):
 def test_a_bar_has_an_end_however_wild_the_hours_were():
     wild = np.array([0, 10**9] * 12)
     assert hour_bars(wild, 1, 1e-6, 60.0)[0] <= 101 * (1 + 10**9)
-
-
-@pytest.mark.parametrize("attacked", [range(167, 168), range(140, 168, 5), range(144, 168)])
-@pytest.mark.parametrize(("rate", "fold", "attack"), [(40.0, "max", 5000), (0.5, "sum", 2000), (0.0, "sum", 400)])
-def test_an_attack_does_not_hide_the_one_after_it(attacked, rate, fold, attack):
-    """Another look while it goes on: after one hour, some hours, a whole day of it. Its bar stays near honest hours'."""
-    hours = getattr(honest(5, rate=rate, days=7).reshape(-1, 60), fold)(axis=1)
-    level, before = false_alarm_level(0.5, HOUR, 3), hours.copy()
-    before[list(attacked)] += attack
-    bar, plain = hour_bars(before, 1, level, 60.0)[0], hour_bars(hours, 1, level, 60.0)[0]
-    assert plain / 4 < bar < min(2 * plain, attack)
-
-
-def test_a_bar_has_an_end_however_wild_the_hours_were():
-    wild = np.array([0, 10**9] * 12)
-    assert hour_bars(wild, 1, 1e-6, 60.0)[0] <= 101 * (1 + 10**9)
