@@ -32,8 +32,6 @@ _MINUTES, _DAY = 60, 24
 _FEWEST_DAYS = 3  # of history before an hour is compared with its own kind
 _FAR = 6.0  # robust deviations from the usual beyond which an hour of history is no honest one
 _FURTHEST = float(np.log(100.0))  # a bar is never above a hundred times the busiest honest hour
-_FAR = 6.0  # robust deviations from the usual beyond which an hour of history is no honest one
-_FURTHEST = float(np.log(100.0))  # a bar is never above a hundred times the busiest honest hour
 FEWEST_HOURS = 24
 """Hours of history below which an hour is compared with the floor alone (refusals) or not at all (bursts)."""
 
