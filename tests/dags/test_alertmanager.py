@@ -92,7 +92,21 @@ def test_what_is_about_no_model_is_the_platform_s(client, rt):
     payload = call(alertname="ExporterDown")
     del payload["alerts"][0]["labels"]["model"]
     send(client, payload)
-    assert [row["model"] for row in rows(rt)] == ["*"]
+    assert [row["model"] for row in rows(rt)] == ["platform"]
+
+
+RUNBOOKS = [
+    ({"runbook": "docs/runbooks.md#here"}, "here"),
+    ({"runbook": "https://wiki.example/pages#disk"}, "https://wiki.example/pages#disk"),
+    ({"runbook_url": "https://wiki.example/disk"}, "https://wiki.example/disk"),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize(("notes", "kept"), RUNBOOKS)
+def test_a_rule_names_our_section_or_a_page_of_its_own(client, rt, notes, kept):
+    send(client, call(notes=notes))
+    assert [row["runbook"] for row in rows(rt)] == [kept]
 
 
 @pytest.mark.parametrize(("label", "kind"), [("model_down", "model_down"), ("covariate", "alert"), ("platform", "alert")])

@@ -25,8 +25,6 @@ _ENDED_BADLY = {
     "held": kinds.ROLLOUT_HELD,
     "refused": kinds.ROLLOUT_REFUSED,
 }
-PLATFORM = "platform"
-"""Model of alerts that are about no model: watchdog, drill."""
 
 
 def tell_event(

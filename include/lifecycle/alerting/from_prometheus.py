@@ -11,15 +11,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from include.lifecycle.alerting.kinds import ALERT, ALERT_KINDS, is_signal
+from include.lifecycle.alerting.kinds import ALERT, ALERT_KINDS, PLATFORM, is_signal
 from include.lifecycle.alerting.raising import AlertNotice, Severity, raise_alert, resolve_alert
 from include.lifecycle.database import transaction
 from include.lifecycle.decisions.deliveries import storable
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.runtime import Runtime
-
-PLATFORM = "*"
-"""The model of alerts about the platform, as in freezes: all of them."""
 
 ACTOR = "alertmanager"
 MOST = 200
@@ -85,7 +82,7 @@ def _alert(raw: dict[str, Any]) -> PrometheusAlert | None:
         key=f"prometheus:{name}:{_identity(raw, labels)}",
         title=title,
         reason=notes.get("description") or title,
-        runbook=notes.get("runbook", "").partition("#")[2] or None,
+        runbook=_runbook(notes),
         evidence={
             "rule": name,
             "labels": labels,
@@ -99,6 +96,12 @@ def _alert(raw: dict[str, Any]) -> PrometheusAlert | None:
 def _texts(raw: Any) -> dict[str, str]:
     pairs = raw.items() if isinstance(raw, dict) else ()
     return {storable(str(name))[:_LONGEST_NAME]: storable(str(value))[:_LONGEST_TEXT] for name, value in pairs}
+
+
+def _runbook(notes: dict[str, str]) -> str | None:
+    """A section of our runbooks, or another system's own page (annotation `runbook`, or `runbook_url` as usual)."""
+    named = notes.get("runbook") or notes.get("runbook_url") or ""
+    return named if "://" in named else named.partition("#")[2] or None
 
 
 def _kind(label: str) -> str:

@@ -23,6 +23,9 @@ WAITING = "waiting"
 DELIVERY_FAILED = "delivery_failed"
 ALERT = "alert"
 
+PLATFORM: Final = "platform"
+"""Model of alerts that are about none: watchdog, drill, what Prometheus says of the platform. No model may have this name."""
+
 Level = Literal["CRITICAL", "WARNING", "INFO"]
 LEVELS: Final[dict[str, Level]] = {"P0": "CRITICAL", "P1": "WARNING", "P2": "WARNING", "P3": "INFO"}
 """The three levels as a view of the four severities."""

@@ -97,6 +97,7 @@ def _list(arguments: argparse.Namespace, rt: Runtime) -> int:
 
 
 def _show(arguments: argparse.Namespace, rt: Runtime) -> int:
+    from include.lifecycle.alerting.kinds import runbook_of
     from include.lifecycle.alerting.listing import find_alert
     from include.lifecycle.database import transaction
 
@@ -109,7 +110,9 @@ def _show(arguments: argparse.Namespace, rt: Runtime) -> int:
         print(found.model_dump_json())
         return DONE
     print("\n".join(aligned([HEAD, _line(found.alert)])))
-    print(f"\nrunbook: docs/runbooks.md#{found.alert.runbook}" + (f"\npage: {found.timeline}" if found.timeline else ""))
+    named = found.alert.runbook or runbook_of(found.alert.kind)
+    place = named if "://" in named else f"docs/runbooks.md#{named}"
+    print(f"\nrunbook: {place}" + (f"\npage: {found.timeline}" if found.timeline else ""))
     print("".join(f"{name}: {value}\n" for name, value in found.alert.evidence.items()), end="")
     rows = [
         (one.channel, one.event, one.state, str(one.attempts), _at(one.sent_wall_at), one.error or "") for one in found.messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.lifecycle.alerting.kinds import PLATFORM
 from include.lifecycle.origins import KeyPath
 from include.lifecycle.rules.evaluation import intersection_columns
 from include.lifecycle.rules.pii import treatments
@@ -24,6 +25,8 @@ def _name_is_the_file(view: View) -> Found:
     name = view.get("name")
     if isinstance(name, str) and name != view.name:
         yield ("name",), f"got {name!r}; it must equal the file's name, {view.name!r}"
+    if view.name == PLATFORM:
+        yield ("name",), f"got {PLATFORM!r}; alerts about no model have this name, allowed: any other"
 
 
 def _roles_are_distinct(view: View) -> Found:

@@ -55,6 +55,12 @@ def test_all_problems_are_told_at_once(project):
     assert project.problems(SEVERAL) == SEVERAL_TOLD
 
 
+def test_no_model_has_the_name_of_the_platform_s_alerts(project):
+    project.write(CHURN.replace("churn", "platform"), name="platform")
+    with pytest.raises(SpecInvalidError, match="alerts about no model have this name"):
+        load_model("platform", settings=project.settings)
+
+
 def test_the_head_line_names_model_and_count(project):
     project.write(SEVERAL)
     with pytest.raises(SpecInvalidError, match=f"^churn: {len(SEVERAL_TOLD)} problems\n"):

@@ -14,8 +14,6 @@ from include.lifecycle.reporting.periodic.words import NONE, health_words, momen
 
 FLEET = "_fleet"
 """The folder of the fleet's reports, beside the models': no model's name begins with an underscore."""
-PLATFORM = ("platform", "*")
-"""Names under which alerts that are no model's stand: what the product noticed itself, and what Prometheus sent."""
 _MOST = 20
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from include.lifecycle.alerting.kinds import PLATFORM
 from include.lifecycle.database import transaction
 from include.lifecycle.reporting.page import Paragraph, Part, to_html
 from include.lifecycle.reporting.periodic.contents import PERIODS_BEFORE, TITLES, parts_of
 from include.lifecycle.reporting.periodic.figures import Figures, figures_of
-from include.lifecycle.reporting.periodic.fleet import FLEET, PLATFORM, fleet_parts
+from include.lifecycle.reporting.periodic.fleet import FLEET, fleet_parts
 from include.lifecycle.reporting.periodic.material import read_alerts, read_material
 from include.lifecycle.reporting.periodic.period import Period
 from include.lifecycle.results import PeriodicReport
@@ -44,7 +45,7 @@ def fleet_page(specs: Sequence[ModelSpec], rt: Runtime, period: Period) -> tuple
     now = rt.clock.now()
     with transaction(rt.engine) as connection:
         figures = [figures_of(read_material(connection, spec, period, now, whole=False)) for spec in specs]
-        platform = [row for name in PLATFORM for row in read_alerts(connection, name, period)]
+        platform = read_alerts(connection, PLATFORM, period)
     title = f"{TITLES[period.kind]} of all models, {period.name}"
     return to_html(title, [_about(period, rt, ""), *fleet_parts(figures, platform)]), figures
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from include.lifecycle.alerting.events import PLATFORM, end_event, tell_event
-from include.lifecycle.alerting.kinds import DRILL_FAILED
+from include.lifecycle.alerting.events import end_event, tell_event
+from include.lifecycle.alerting.kinds import DRILL_FAILED, PLATFORM
 from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.ledger import Entry

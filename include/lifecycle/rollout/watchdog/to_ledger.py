@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from include.lifecycle.alerting.events import PLATFORM, end_event, tell_event
-from include.lifecycle.alerting.kinds import MODEL_DOWN, WATCHDOG_SILENT
+from include.lifecycle.alerting.events import end_event, tell_event
+from include.lifecycle.alerting.kinds import MODEL_DOWN, PLATFORM, WATCHDOG_SILENT
 from include.lifecycle.database import transaction
 from include.lifecycle.ledger import Entry
 from include.lifecycle.rollout.gateway.access_log import Position, read_lines

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import insert, select, update
 
-from include.lifecycle.alerting.events import PLATFORM, end_event, tell_event, tell_rollout
+from include.lifecycle.alerting.events import end_event, tell_event, tell_rollout
+from include.lifecycle.alerting.kinds import PLATFORM
 from include.lifecycle.alerting.policy import policies_of
 from include.lifecycle.alerting.signal_alerts import tell_signals
 from include.lifecycle.alerting.stale import tell_stale
