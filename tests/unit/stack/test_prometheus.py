@@ -65,6 +65,8 @@ def test_rules_and_configurations_are_valid(layout: Layout, credentials: Credent
     [
         ("alertname=MonitorSilent model=churn", "modelops"),
         ("alertname=AirflowDown way=direct", "direct,modelops"),
+        ("alertname=ModelDown model=churn priority=P0", "direct,modelops"),
+        ("alertname=Own way=direct priority=P0", "direct,modelops"),
         ("alertname=CanaryErrorRate action=rollback model=churn", "rollback,modelops"),
     ],
 )
