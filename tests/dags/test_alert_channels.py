@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from airflow.sdk import BaseHook
 from airflow.utils.db import initdb
 from sqlalchemy import select, update
 
@@ -182,6 +183,21 @@ def test_a_connection_that_is_not_there_or_tells_nobody_is_said_so(rt, connectio
     told = tell(rt, policy(rt, media=["email", "slack"]))
     assert any("has type 'postgres'; alerts need one of slackwebhook" in error for error in told.errors)
     assert any("slack:slack_a: " in error and "slack_a" in error for error in told.errors)
+
+
+def test_a_secrets_backend_that_breaks_keeps_no_other_channel_waiting(rt, web, connections, raised, monkeypatch):
+    connections("pagerduty_a", conn_type="pagerduty_events", password="integration-key", host=web.url)
+    read = BaseHook.get_connection
+
+    def breaks(conn_id):
+        if conn_id == "sms_a":
+            raise OSError("the vault is sealed")
+        return read(conn_id)
+
+    monkeypatch.setattr(BaseHook, "get_connection", breaks)
+    raised()
+    assert tell(rt, policy(rt, media=["sms", "pagerduty"])).errors == ("sms:sms_a: OSError: the vault is sealed",)
+    assert len(web.bodies("/v2/enqueue")) == 1
 
 
 def test_no_secret_is_told(rt, web, connections, raised):

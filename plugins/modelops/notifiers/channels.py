@@ -15,12 +15,11 @@ from functools import partial
 from typing import Any
 
 from airflow.sdk import BaseHook
-from airflow.sdk.exceptions import AirflowException
 
 from include.lifecycle.alerting.messages import Message
 from include.lifecycle.alerting.outbox import Parcel
 from include.lifecycle.alerting.policy import LOG
-from include.lifecycle.errors import LifecycleError, SettingsError
+from include.lifecycle.errors import SettingsError
 
 log = logging.getLogger(__name__)
 TYPES = ("slackwebhook", "smtp", "pagerduty_events", "apprise")
@@ -63,7 +62,7 @@ def send_parcels(parcels: Sequence[Parcel]) -> list[str | None]:
         try:
             connection = _connection(first.connection)
             sender = sender_of(connection, first.medium)
-        except (LifecycleError, AirflowException) as problem:
+        except Exception as problem:  # noqa: BLE001 - any secrets backend's; it must not keep the other channels from telling
             for index in indexes:
                 outcomes[index] = _words(problem)
             continue
