@@ -1,7 +1,8 @@
 """One number between 0 and 1 for a window, with its parts. For people and dashboards; nothing is triggered by it.
 
     performance  the lesser of 1 - clip(lower bound of skill lost / 0.20)
-                 and 1 - clip(lower bound of the calibration gap / (4 x its limit))
+                 and 1 - clip(lower bound of the calibration gap / (4 x its limit)), 1 while the gap is within
+                 what hold-out windows show by nature (`usual`, calibration.py)
     prediction   1 - clip((distance - threshold) / act_effect), 1 within the threshold
     drift        1 - failed / conclusive features
     data         1 - faulty / checked features, halved once any is faulty
@@ -13,6 +14,7 @@ prediction nor performance known there is no health. Bands: above 0.8 good, 0.6 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from include.lifecycle.monitoring.kinds import COVARIATE, DATA_FAULT, DECAY, PREDICTION_DRIFT, column_of
@@ -29,7 +31,7 @@ def health_of(
 ) -> tuple[float | None, dict[str, float]]:
     """The score (None when nothing is known) and its known parts, each in [0, 1]. `labels_due`: all labels had time to mature."""
     parts: dict[str, float | None] = {
-        "performance": _performance(spec, verdicts),
+        "performance": _performance(verdicts),
         "prediction": _prediction(spec, verdicts),
         "drift": _passing(verdicts, COVARIATE),
         "data": _data(verdicts),
@@ -77,10 +79,11 @@ def _prediction(spec: ModelSpec, verdicts: Sequence[Verdict]) -> float | None:
     return None
 
 
-def _performance(spec: ModelSpec, verdicts: Sequence[Verdict]) -> float | None:
+def _performance(verdicts: Sequence[Verdict]) -> float | None:
     worst: list[float] = []
     for verdict in _conclusive(verdicts, DECAY):
-        calibration = verdict.evidence.get("measure") == "calibration_gap"
-        scale = 4 * spec.monitoring.performance.calibration_gap if calibration else WORST_LOSS
-        worst.append(1 - _unit(verdict.evidence["lower"] / max(scale, 1e-9)))
+        found, scale = verdict.evidence, WORST_LOSS
+        if found.get("measure") == "calibration_gap":
+            scale = math.inf if found["effect"] <= found["usual"] else 4 * found["threshold"]
+        worst.append(1 - _unit(found["lower"] / max(scale, 1e-9)))
     return min(worst) if worst else None

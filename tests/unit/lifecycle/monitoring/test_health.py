@@ -20,6 +20,12 @@ def verdict(check, outcome, **evidence):
     return Verdict(check=check, outcome=outcome, reason="", evidence=evidence)
 
 
+def gap(effect, usual, lower=None):
+    """Evidence of the calibration's verdict."""
+    lower = effect / 2 if lower is None else lower
+    return {"effect": effect, "lower": lower, "usual": usual, "threshold": 0.05, "measure": "calibration_gap"}
+
+
 @st.composite
 def found(draw):
     """Verdicts of the kinds that health looks at, each kind there or not."""
@@ -31,7 +37,7 @@ def found(draw):
     prediction = [verdict(PREDICTION_DRIFT, draw(OUTCOMES), effect=draw(NUMBERS), threshold=draw(NUMBERS))]
     decay = [
         verdict(f"{DECAY}:roc_auc", draw(OUTCOMES), lower=draw(NUMBERS)),
-        verdict(f"{DECAY}:calibration_gap", draw(OUTCOMES), lower=draw(NUMBERS), measure="calibration_gap"),
+        verdict(f"{DECAY}:calibration_gap", draw(OUTCOMES), **gap(draw(NUMBERS), usual=draw(NUMBERS))),
     ]
     return [*columns, *(prediction if draw(st.booleans()) else []), *(decay if draw(st.booleans()) else [])]
 
@@ -75,3 +81,13 @@ def test_the_documents_bands(score, name):
 
 def test_weights_are_whole():
     assert sum(WEIGHTS.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("effect", "lower", "usual", "performance"),
+    [(0.14, 0.1, 0.15, 1.0), (0.15, 0.1, 0.15, 1.0), (0.16, 0.1, 0.15, 0.5), (0.14, 0.1, 0.0, 0.5), (0.5, 0.4, 0.15, 0.0)],
+)
+def test_a_calibration_gap_counts_from_where_its_verdict_counts_it(effect, lower, usual, performance):
+    judged = verdict(f"{DECAY}:calibration_gap", Outcome.PASS, **gap(effect, usual, lower))
+    parts = health_of(SPEC, [judged], rows=500, mature_rows=500, labels_due=True)[1]
+    assert parts["performance"] == pytest.approx(performance)
