@@ -10,14 +10,10 @@ from include.lifecycle.spec import ModelSpec
 from include.lifecycle.units import format_duration as length
 from include.lifecycle.wording_alerts import alert_words
 from include.lifecycle.wording_approval import person_words
+from include.lifecycle.wording_monitoring import monitoring_words
 from include.lifecycle.wording_rollout import rollout_words
 
 LOWER_IS_BETTER = {"brier_score", "log_loss", "rmse", "mae", "median_absolute_error", "mape"}
-_GAPS = {
-    "binary_classification": "its mean prediction is off the observed rate by more than {0:g}",
-    "multiclass_classification": "a class's mean probability is off its observed share by more than {0:g}",
-    "regression": "its mean prediction is off the mean outcome by more than {0:g} standard deviations of the outcome",
-}
 
 
 def in_words(spec: ModelSpec) -> list[tuple[str, str]]:
@@ -25,7 +21,7 @@ def in_words(spec: ModelSpec) -> list[tuple[str, str]]:
     return [
         ("Training", _training(spec)),
         ("Judgement", _judgement(spec)),
-        ("Monitoring", _monitoring(spec)),
+        ("Monitoring", monitoring_words(spec)),
         ("Retraining", _retraining(spec)),
         ("Rollout", rollout_words(spec)),
         ("Rollback", _rollback(spec)),
@@ -115,24 +111,6 @@ def _groups(spec: ModelSpec) -> str:
     return f" Groups of {', '.join(fairness.attributes)} must not differ by more than {fairness.max_gap:.0%}."
 
 
-def _monitoring(spec: ModelSpec) -> str:
-    watched, performance = spec.monitoring, spec.monitoring.performance
-    return (
-        f"Looked at {watched.schedule}, in windows of {length(watched.window)}; fewer than {watched.minimum_rows:,} "
-        f"predictions or {watched.minimum_labels:,} final labels say nothing. Drift is watched on {len(spec.watched)} of "
-        f"{len(spec.features.all)} features, and counts above a distance of {watched.drift.minimum_effect:g} and above the "
-        f"column's own noise. The model decays when {_lost(spec)} (a warning comes from {performance.warn:.0%}), or when "
-        f"{_GAPS[spec.objective.task].format(performance.calibration_gap)}."
-    )
-
-
-def _lost(spec: ModelSpec) -> str:
-    share = f"{spec.monitoring.performance.act:.0%}"
-    if spec.objective.metric in ("rmse", "mae", "median_absolute_error", "mape"):
-        return f"its {spec.objective.metric} grew by {share}"
-    return f"it lost {share} of its skill"
-
-
 def _retraining(spec: ModelSpec) -> str:
     policy = spec.retraining
     if policy.mode == "off":
@@ -157,9 +135,9 @@ def _retraining(spec: ModelSpec) -> str:
 def _drift_alone(spec: ModelSpec) -> str:
     policy = spec.retraining
     alone = [kind for kind in ("covariate", "population", "equipment") if getattr(policy, kind) == "retrain"]
-    with_estimate = "with a decay that is only estimated, moved inputs start one, too"
+    with_estimate = "together with a decay that is only estimated it does"
     if not alone:
-        return f"Drift of inputs alone never starts one, {with_estimate}"
+        return f"Drift of inputs alone never starts one; {with_estimate}"
     bar = spec.monitoring.drift.act_effect
     return f"Drift alone ({', '.join(alone)}) starts one where its distance is surely above {bar:g}; {with_estimate}"
 

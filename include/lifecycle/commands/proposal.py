@@ -5,6 +5,7 @@ Shared by simulate and replay-thresholds. The proposal goes through the loader l
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from include.lifecycle.errors import LifecycleError, SettingsError
+from include.lifecycle.errors import LifecycleError, SettingsError, SpecInvalidError
 from include.lifecycle.rules.view import did_you_mean
 from include.settings import Settings
 
@@ -24,13 +25,20 @@ SECTIONS = ("monitoring", "retraining")
 
 @contextmanager
 def overlaid(settings: Settings, model: str, text: str | None) -> Iterator[Settings]:
-    """The settings with this YAML as the model's overlay, in place of any other; unchanged without a text."""
+    """The settings with this YAML as the model's overlay, in place of any other; unchanged without a text.
+
+    A SpecInvalidError from within names the proposal instead of the file that stood for it.
+    """
     if text is None:
         yield settings
         return
     with TemporaryDirectory(prefix="modelops-policy-") as folder:
-        (Path(folder) / f"{model}.yaml").write_text(text, encoding="utf-8")
-        yield replace(settings, overlay=Path(folder))
+        file = Path(folder) / f"{model}.yaml"
+        file.write_text(text, encoding="utf-8")
+        try:
+            yield replace(settings, overlay=Path(folder))
+        except SpecInvalidError as problem:  # the file is gone before anybody could look at it
+            raise SpecInvalidError(re.sub(rf"{re.escape(str(file))}(:\d+:\d+)?", "as proposed", str(problem))) from None
 
 
 def policy_text(policy: Path | None) -> str | None:

@@ -20,8 +20,9 @@ COURSES = {"happened": "HAPPENED", "as_set": "AS SET", "proposed": "PROPOSED"}
 def add_to(subparsers: Any) -> None:
     """Declare the command."""
     text = "tell on which days other thresholds would have fired, retrained, rolled back; changes nothing"
-    parser = subparsers.add_parser("replay-thresholds", help=text, description=f"{text}. Reads the windows that are stored.")
-    parser.add_argument("model")
+    more = "Reads the windows that are stored. Exit code 0: replayed, 2: an error."
+    parser = subparsers.add_parser("replay-thresholds", help=text, description=f"{text}. {more}")
+    parser.add_argument("model", help="a model's name")
     parser.add_argument(
         "--set",
         dest="sets",

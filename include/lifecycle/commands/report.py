@@ -23,7 +23,7 @@ def add_to(subparsers: Any) -> None:
     more = "By default of the newest period that is over. Exit code 0: written, 2: an error."
     parser = subparsers.add_parser("report", help=text, description=f"{text}. {more}")
     about = parser.add_mutually_exclusive_group(required=True)
-    about.add_argument("model", nargs="?", metavar="MODEL")
+    about.add_argument("model", nargs="?", metavar="MODEL", help="a model's name")
     about.add_argument("--fleet", action="store_true", help="of all models with a valid YAML")
     parser.add_argument("--kind", choices=KINDS, default="weekly", help="default: weekly")
     parser.add_argument("--at", default="", metavar="TIME", help="the period that holds this time, also one that is not over")

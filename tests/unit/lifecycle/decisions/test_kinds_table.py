@@ -163,5 +163,5 @@ def test_a_distance_is_at_least_what_its_null_leaves(effect, null):
 
 def test_explain_says_what_drift_alone_does():
     told = {policy: " ".join(text for _, text in in_words(spec)) for policy, spec in SPECS.items()}
-    assert "Drift of inputs alone never starts one, with a decay that is only estimated" in told["support"]
+    assert "Drift of inputs alone never starts one; together with a decay that is only estimated" in told["support"]
     assert "Drift alone (covariate, population, equipment) starts one where its distance is surely above 0.3" in told["retrain"]
