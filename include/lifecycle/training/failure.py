@@ -37,10 +37,10 @@ def report_failure(
     told = {task: (reason or NO_WORD)[:_LONGEST] for task, reason in sorted(failed.items())}
     why = "; ".join(f"{task}: {reason}" for task, reason in told.items()) or "a task failed"
     message = f"training failed at {why}. {serving}"
-    closed = finish_requests(rt, spec.name, run.run_id, "failed", None, message)
     about: dict[str, Any] = {"key": "newest", "reason": message, "actor": run.actor, "run": run.run_id, "tasks": sorted(told)}
-    with transaction(rt.engine) as connection:
+    with transaction(rt.engine) as connection:  # both or none: upkeep tells only of requests that are claimed still
         tell_event(connection, rt, TRAINING_FAILED, spec.name, **about)
+        closed = finish_requests(rt, spec.name, run.run_id, "failed", None, message, connection)
     entry = rt.ledger.write(
         Entry(
             model=spec.name,

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import insert
+import pytest
+from sqlalchemy import insert, select
 
 from include.lifecycle.alerting.answering import answer_alert
 from include.lifecycle.alerting.outbox import Parcel, settle
 from include.lifecycle.alerting.telling import tell_alerts
 from include.lifecycle.database import transaction
-from include.lifecycle.tables import alert_messages
+from include.lifecycle.loading import load_model
+from include.lifecycle.runtime import RunContext
+from include.lifecycle.tables import alert_messages, alerts, training_requests
+from include.lifecycle.training import failure
+from tests.conftest import NOW
 from tests.unit.lifecycle.alerting.conftest import WALL, Desk, make_policy
 
 TRIED = (0, 31, 92, 213, 454)  # seconds at which the five attempts are made
@@ -128,3 +133,27 @@ def test_a_title_of_several_lines_is_a_subject_of_one(desk):
     desk.raised(severity="P3", title="disk\nis  full")
     ((_, message),) = desk.tell()
     assert message.subject == "[P3] churn: disk is full"
+
+
+def test_a_failed_training_is_told_of_and_closed_together_or_not_at_all(rt, monkeypatch):
+    spec, run = load_model("flight_delay"), RunContext("flight_delay", "run-1", "report")
+    request = {"model": spec.name, "source": "manual", "reason": "a", "requested_at": NOW, "requested_by": "ada"}
+    with transaction(rt.engine) as connection:
+        connection.execute(insert(training_requests).values(request | {"state": "claimed", "run_id": "run-1"}))
+    monkeypatch.setattr(failure, "_champion", lambda *_: (1, "Version 1 keeps serving."))
+
+    def state():
+        with transaction(rt.engine) as connection:
+            told = connection.execute(select(alerts.c.id)).scalars().all()
+            return connection.execute(select(training_requests.c.state)).scalar_one(), len(told)
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(failure, "tell_event", _killed)
+        failure.report_failure(spec, rt, run, {"tune": "out of memory"}, None)
+    assert state() == ("claimed", 0)
+    failure.report_failure(spec, rt, run, {"tune": "out of memory"}, None)
+    assert state() == ("failed", 1)
+
+
+def _killed(*_, **__):
+    raise KeyboardInterrupt
