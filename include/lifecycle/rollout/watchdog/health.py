@@ -6,6 +6,7 @@ What restarts a dead server is supervisord; here it is only noticed, from the ga
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from include.lifecycle.storage import write_whole
 
 GAUGES = "watchdog.prom"
 SILENT = "the gateway does not answer"
+_DOWN = re.compile(r'^modelops_model_down\{model="([^"]+)"\} 1$', re.MULTILINE)
 
 
 def served_models(directory: Path) -> dict[str, set[str]]:
@@ -53,6 +55,15 @@ class Health:
         back = sorted(self.told - set(self.down_since))
         self.told = (self.told | set(lasting)) - set(back)
         return fresh, back
+
+
+def told_before(directory: Path) -> set[str]:
+    """Models that the gauges of an earlier process say are down: their outage was told, its end is still to be told."""
+    try:
+        text = (directory / GAUGES).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return set()
+    return set(_DOWN.findall(text))
 
 
 def write_gauges(

@@ -17,7 +17,7 @@ from include.lifecycle.rollout.gateway.arms import pool_name
 from include.lifecycle.rollout.gateway.envoy_admin import EnvoyAdmin
 from include.lifecycle.rollout.gateway.envoy_clusters import eds_file
 from include.lifecycle.rollout.gateway.gateway import locked
-from include.lifecycle.rollout.watchdog.health import SILENT, Health, served_models, write_gauges
+from include.lifecycle.rollout.watchdog.health import SILENT, Health, served_models, told_before, write_gauges
 from include.lifecycle.rollout.watchdog.journal import CanaryLease, Returned, all_returned, leases, note, returned
 from include.lifecycle.rollout.watchdog.judge import Watch, why_lapsed
 from include.lifecycle.rollout.watchdog.returning import return_traffic, rewrite
@@ -35,6 +35,10 @@ class Watchdog:
     settings: Settings
     watches: dict[int, Watch] = field(default_factory=dict)
     health: Health = field(default_factory=Health)
+
+    def __post_init__(self) -> None:
+        """Know the outages that an earlier process told: else nobody would hear that they are over."""
+        self.health.told |= told_before(self.settings.gateway_dir)
 
     @property
     def admin(self) -> EnvoyAdmin:

@@ -30,6 +30,7 @@ from include.lifecycle.rollout.watchdog.journal import (
     without_returned,
 )
 from include.lifecycle.rollout.watchdog.judge import Watch, in_a_stage, why_lapsed
+from include.lifecycle.rollout.watchdog.process import Watchdog
 from include.lifecycle.rollout.watchdog.returning import champion_only
 from include.lifecycle.rollout.watchdog.to_ledger import import_journal, silence
 from tests.unit.lifecycle.rollout.test_machine import plan_of
@@ -180,6 +181,13 @@ def test_outages_are_told_once_and_so_is_their_end(rt):
     assert health.news(130.0, 15.0) == ([], ["churn"])
     health.look(models, None, 131.0)
     assert health.news(150.0, 15.0)[0] == [("churn", 19.0), ("fares", 19.0)]
+
+
+def test_an_outage_that_a_former_process_told_of_ends(rt):
+    write_gauges(rt.settings.gateway_dir, Health({"churn": 1.0}, {"churn"}), ["churn", "fares"], {}, [], 126.0)
+    health = Watchdog(rt.settings).health
+    health.look({"churn": {"churn-7"}, "fares": {"fares-1"}}, {"churn-7", "fares-1"}, 130.0)
+    assert health.news(130.0, 15.0) == ([], ["churn"])
 
 
 def test_a_gateway_without_routes_serves_no_model(rt):
