@@ -1,4 +1,4 @@
-"""Airflow DAG `upkeep`: reconciles rollouts, sweeps rows that nobody claimed, compacts the prediction log."""
+"""Airflow DAG `upkeep`: reconciles rollouts, sweeps rows that nobody claimed and old alerts, compacts the log."""
 
 from __future__ import annotations
 

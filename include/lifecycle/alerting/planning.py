@@ -28,7 +28,8 @@ from include.lifecycle.sections.alerts import AlertsSection
 from include.lifecycle.tables import alert_messages, alerts
 
 ACTOR = "alerts"
-_LOCK = "alerts:planning"
+PLANNING = "alerts:planning"
+"""The lock that is held while incidents get alerts or lose them."""
 _BATCH = 500
 _QUIET_END = ("phone",)  # nobody is called to hear that it is over
 _QUIET_ANSWER = ("phone", "sms")
@@ -51,14 +52,14 @@ def plan_messages(rt: Runtime, policies: Policies, wall: datetime) -> Planned:
     planned = Planned()
     while True:
         with transaction(rt.engine) as connection:
-            lock_model(connection, _LOCK)
+            lock_model(connection, PLANNING)
             rows = _pending(connection)
             for row in rows:
                 planned += _Plan(connection, rt, policies(row["model"]), row, wall).changed()
         if len(rows) < _BATCH:
             break
     with transaction(rt.engine) as connection:
-        lock_model(connection, _LOCK)
+        lock_model(connection, PLANNING)
         overdue = select(alerts).where(alerts.c.state == "open", alerts.c.escalate_wall_at <= wall).order_by(alerts.c.id)
         for row in connection.execute(overdue.with_for_update(skip_locked=True)).mappings().all():
             planned += _Plan(connection, rt, policies(row["model"]), row, wall).overdue()

@@ -88,6 +88,10 @@ class AlertsSection(Section):
     stale_after: PositiveDuration = Field(
         description="wall time after which something that waits for a person or a task is an alert"
     )
+    keep: PositiveDuration = Field(
+        description="wall time for which closed incidents are kept, with their alerts, messages and pages, after the last of it; "
+        "the ledger keeps what was raised and answered for ever"
+    )
     runbooks: Annotated[str, StringConstraints(min_length=1)] = Field(
         description="where docs/runbooks.md is read: an address or a path; each alert links to its section there"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -46,19 +47,26 @@ class CompactPredictionsOperator(BaseOperator):
 
 
 class SweepOperator(BaseOperator):
-    """Free rows that a dead run had claimed, and wake whoever should claim them (events are dropped while a Dag is paused)."""
+    """Free rows that a dead run had claimed, and wake whoever should claim them (events are dropped while a Dag is paused).
+
+    Alerts that ended longer ago than their model keeps them go.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(outlets=[WAKE_UPS], **kwargs)
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Emit one event per open row's owner."""
+        """Emit one event per open row's owner; return what was freed, who is woken, and how many incidents went."""
+        from include.lifecycle.alerting.keeping import remove_old_alerts
+        from include.lifecycle.alerting.policy import policies_of
         from include.lifecycle.decisions.sweep import unclaimed
         from include.lifecycle.training.requests import release_stale
 
         with airflow_errors():
             freed = release_stale(runtime(), train_run_state(context["ti"]))
             left = unclaimed(runtime())
+            gone = remove_old_alerts(runtime(), policies_of(runtime().settings), datetime.now(UTC))
         assets = [training_requested(model) for model in left.training] + [candidate(model) for model in left.candidates]
         wake(context["outlet_events"], assets + ([signals()] if left.signals else []))
-        return {"freed": freed, "training": left.training, "candidates": left.candidates, "signals": left.signals}
+        found = {"freed": freed, "training": left.training, "candidates": left.candidates, "signals": left.signals}
+        return found | {"incidents_removed": gone}
