@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from include.lifecycle.monitoring.counting.slices import estimated_rows
 from include.lifecycle.monitoring.windows import Measured, Window, is_due, microseconds
 from include.lifecycle.spec import ModelSpec
 
@@ -27,6 +29,15 @@ class Logged:
     versions: Times
     times: Times
     mature: NDArray[np.bool_]
+
+
+def read_from(spec: ModelSpec, folder: Path, looked_back: datetime, ended: datetime | None, now: datetime) -> datetime:
+    """From when on the log is read. By count or labels a window may last longer than the look-back: from the end of the newest
+    one (`ended`; None: nothing was measured yet), as long as that is no more than `monitoring.exact_rows` rows."""
+    since = now - spec.prediction_log.keep if ended is None else ended
+    if spec.monitoring.window_by == "time" or since >= looked_back:
+        return looked_back
+    return since if estimated_rows(folder, since, now) <= spec.monitoring.exact_rows else looked_back
 
 
 def due_windows(

@@ -48,12 +48,13 @@ class _Column(NamedTuple):
 
 
 def check_faults(spec: ModelSpec, profile: Profile, window: Predictions) -> list[Verdict]:
-    """One verdict per feature that the profile knows, the first fault found names it; and one for the rows as a whole."""
+    """One verdict per watched feature that the profile knows, the first fault found names it; and one for the rows as a whole."""
     if window.rows < spec.monitoring.minimum_rows:
         reason = f"{window.rows} rows; monitoring.minimum_rows asks for {spec.monitoring.minimum_rows}"
         return [Verdict(check=DATA_FAULT, outcome=Outcome.INCONCLUSIVE, reason=reason, evidence={"rows": window.rows})]
     known = profile.numeric | profile.categorical
-    columns = [_column(name, stored, window) for name, stored in known.items() if name in window.features]
+    watched = {name for name in spec.watched if name in window.features}
+    columns = [_column(name, stored, window) for name, stored in known.items() if name in watched]
     rules = spec.monitoring.faults
     shifted = _shifted_joins(profile.feed, columns, rules) if profile.feed else {}
     verdicts = [_one(column, rules, profile, window, shifted.get(column.name)) for column in columns]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -78,10 +79,17 @@ def _verdicts(
         reason = f"version {window.version} has no usable reference profile; the task's log says why"
         kinds = dict.fromkeys(check.kind for check in CHECKS)
         return [Verdict(check=kind, outcome=Outcome.INCONCLUSIVE, reason=reason) for kind in kinds], {}
-    subject = Subject(spec, profile, window, labelled, now, past=past, outside=outside)
+    subject = Subject(spec, profile, _comparable(spec, profile, window), labelled, now, past=past, outside=outside)
     for check in CHECKS:
         subject.found += guarded(check.kind, partial(check.measure, subject))
     return subject.found, subject.kept
+
+
+def _comparable(spec: ModelSpec, profile: Profile, window: Predictions) -> Predictions:
+    """The window without features that the spec reads as numbers and the version was trained with as categories, or reversed:
+    they are as if they were not logged until a version is trained on them."""
+    turned = (profile.numeric.keys() & set(spec.features.categorical)) | (profile.categorical.keys() & set(spec.features.numeric))
+    return replace(window, features={name: held for name, held in window.features.items() if name not in turned})
 
 
 def guarded(check: str, measure: Callable[[], Sequence[Verdict]]) -> list[Verdict]:

@@ -24,7 +24,7 @@ from include.lifecycle.monitoring.counting.large import read_large
 from include.lifecycle.monitoring.counting.scheme import scheme_of
 from include.lifecycle.monitoring.counting.shards import forget_shards
 from include.lifecycle.monitoring.counting.slices import estimated_rows
-from include.lifecycle.monitoring.cutting import Logged, due_windows
+from include.lifecycle.monitoring.cutting import Logged, due_windows, read_from
 from include.lifecycle.monitoring.inputs.past import Past, read_past
 from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_predictions
 from include.lifecycle.monitoring.measure import measure_window
@@ -41,6 +41,7 @@ from include.lifecycle.monitoring.windows import (
     expects_news,
     finished_windows,
     neighbours,
+    newest_end,
     newest_revisions,
     newest_version,
     read_measured,
@@ -117,10 +118,13 @@ def monitor_model(
 def _look(spec: ModelSpec, rt: Runtime, access: Access, now: datetime, profile_of: Callable[[int], Profile | None]) -> _Look:
     windows = finished_windows(now, spec.monitoring.window, windows_back(spec))
     with transaction(rt.engine) as connection:
-        measured, past = read_measured(connection, spec.name, windows[0].start), read_past(connection, spec, rt.storage, now)
-        recent, champion = read_recent(connection, spec, windows[0].start), _champion(connection, spec.name)
+        champion = _champion(connection, spec.name)
+        ended, folder = newest_end(connection, spec.name, champion), rt.storage.predictions(spec.name)
+        since = read_from(spec, folder, windows[0].start, ended, now)
+        measured, past = read_measured(connection, spec.name, since), read_past(connection, spec, rt.storage, now)
+        recent = read_recent(connection, spec, since)
     look = _Look(spec, rt, access, now, profile_of, past, measured, recent, champion)
-    for part in _parts(look, windows):
+    for part in _parts(look, windows, since):
         estimated = estimated_rows(rt.storage.predictions(spec.name), part[0].start, part[-1].end)
         if spec.monitoring.window_by == "time" and estimated > spec.monitoring.exact_rows:
             for window in part:
@@ -130,10 +134,10 @@ def _look(spec: ModelSpec, rt: Runtime, access: Access, now: datetime, profile_o
     return look
 
 
-def _parts(look: _Look, windows: list[Window]) -> list[list[Window]]:
+def _parts(look: _Look, windows: list[Window], since: datetime) -> list[list[Window]]:
     """What is read from the log at once: neighbouring windows of the clock that expect news; by count or labels all there is."""
     if look.spec.monitoring.window_by != "time":
-        return [[Window(windows[0].start, look.now)]]
+        return [[Window(since, look.now)]]
     by_window: dict[Window, list[Measured]] = {}
     for (window, _), one in look.measured.items():
         by_window.setdefault(window, []).append(one)

@@ -105,7 +105,7 @@ def refresh_signals(
             _close(connection, rt, run, row, *ending)
     busy = _in_training(connection, spec.name, version)
     for standing in found:
-        if standing.failing and standing.cause not in busy:
+        if standing.failing and standing.cause not in busy and _watched(spec, standing.cause):
             _raise(connection, rt, run, spec, version, standing)
     tell_signals(connection, rt, spec, actor=run.actor)
     return [int(row["id"]) for row in _open(connection, spec.name)]
@@ -129,7 +129,7 @@ def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing |
     kind, column = kind_of(row["cause"]), column_of(row["cause"])
     if kind is None:
         return None
-    if kind.of_a_column and column not in spec.watched and not column.startswith("@"):
+    if not _watched(spec, row["cause"]):
         return "expired", f"{column} is no longer watched"
     if kind.of_a_version and row["version"] != version:
         return "resolved", f"version {version} took over from version {row['version']}"
@@ -137,6 +137,12 @@ def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing |
         return _ESTIMATED_NO_MORE if kind.name == ESTIMATED_DECAY else None
     healthy = not standing.failing and standing.windows_failed < spec.retraining.confirm.windows
     return ("resolved", "the newest window is healthy again") if healthy else None
+
+
+def _watched(spec: ModelSpec, cause: str) -> bool:
+    """Whether the column that a cause names, if it names one, is still looked at; rows as a whole (`@...`) always are."""
+    kind, column = kind_of(cause), column_of(cause)
+    return kind is None or not kind.of_a_column or column in spec.watched or column.startswith("@")
 
 
 def _close(connection: Connection, rt: Runtime, run: RunContext, row: RowMapping, state: str, reason: str) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection, RowMapping, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 
 from include.lifecycle.sections.monitoring import EVERY
@@ -76,8 +76,8 @@ def finished_windows(now: datetime, length: timedelta, count: int = NEWEST) -> l
 
 
 def read_measured(connection: Connection, model: str, since: datetime) -> dict[tuple[Window, int], Measured]:
-    """Newest revision of each window that starts at or after `since`, by window and version."""
-    query = select(table).where(table.c.model == model, table.c.window_start >= since).order_by(table.c.revision)
+    """Newest revision of each window that ends at or after `since`, by window and version."""
+    query = select(table).where(table.c.model == model, table.c.window_end >= since).order_by(table.c.revision)
     return {
         (Window(row["window_start"], row["window_end"]), row["version"]): Measured(
             row["revision"], row["rows"], row["mature_rows"], datetime.fromisoformat(row["measurements"]["measured_at"])
@@ -130,6 +130,13 @@ def finite(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: finite(one) for name, one in value.items()}
     return [finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def newest_end(connection: Connection, model: str, version: int | None) -> datetime | None:
+    """When the newest measured window of a version ended, or of any version where that one has none; None before the first."""
+    newest = select(table.c.version, func.max(table.c.window_end)).where(table.c.model == model).group_by(table.c.version)
+    ends = {int(number): end for number, end in connection.execute(newest)}
+    return ends[version] if version in ends else max(ends.values(), default=None)
 
 
 def newest_version(connection: Connection, model: str) -> int | None:

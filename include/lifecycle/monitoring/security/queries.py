@@ -57,7 +57,8 @@ class _Look:
 
 
 def check_queries(spec: ModelSpec, profile: Profile, window: Predictions, faulty: frozenset[str]) -> list[Verdict]:
-    """Verdicts `security:extraction` and `security:adversarial`. `faulty`: columns left out, a broken feed is no attack."""
+    """Verdicts `security:extraction` and `security:adversarial`. `faulty`: columns left out, a broken feed is no attack; nor are
+    columns that honest traffic was described with and that are no longer read or watched."""
     rules, honest = spec.monitoring.security, profile.patterns
     if window.rows < spec.monitoring.minimum_rows:
         reason = f"{window.rows} rows; monitoring.minimum_rows asks for {spec.monitoring.minimum_rows}"
@@ -69,7 +70,8 @@ def check_queries(spec: ModelSpec, profile: Profile, window: Predictions, faulty
     if not clients:
         reason = f"no client has {honest.rows} rows in this window"
         return [_unclear(name, reason, window.rows) for name in ("extraction", "adversarial")]
-    broken = sorted(name.partition(":")[0] for name in faulty if not name.startswith("@"))
+    lost = (profile.numeric.keys() | profile.categorical.keys()) - (window.features.keys() & set(spec.watched))
+    broken = sorted(lost | {name.partition(":")[0] for name in faulty if not name.startswith("@")})
     comparable = [name for name in honest.draws if name == FAR or not broken]  # without a column honest rows look alike, too
     looks = max(1, rules.looks // len(clients))
     tests = len(clients) * looks * len(honest.draws)
@@ -157,4 +159,8 @@ def _unclear(name: str, reason: str, rows: int) -> Verdict:
 
 
 def _broken(name: str, broken: Sequence[str], rows: int) -> Verdict:
-    return _unclear(name, f"{', '.join(broken) or 'every column'} has a data fault: queries cannot be compared without it", rows)
+    return _unclear(
+        name,
+        f"{', '.join(broken) or 'every column'} has a data fault, or is not read as in training: nothing to compare without it",
+        rows,
+    )

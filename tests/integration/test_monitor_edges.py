@@ -1,0 +1,109 @@
+"""Windows and signals at the edges: slow traffic by count, columns that are no longer watched or that changed their kind."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import make_url, select, text
+
+from include.lifecycle.clock import FixedClock
+from include.lifecycle.monitoring.monitor import monitor_model
+from include.lifecycle.runtime import RunContext
+from include.lifecycle.tables import ledger, signals, windows
+from tests.unit.lifecycle.monitoring.examples import MODEL, START, log_lines, make_profile, make_spec, make_table, write_log
+
+DAY = timedelta(days=1)
+LIVE = START + timedelta(days=190)
+RUN = RunContext(model=MODEL, run_id="run-1", task="monitor_model")
+LABELS_SQL = (
+    "SELECT id AS key, at AS event_time, wet AS label, known_at FROM outcomes WHERE at >= :window_start AND at < :window_end"
+)
+
+
+@pytest.fixture(scope="module")
+def profile():
+    return make_profile()
+
+
+@pytest.fixture
+def world(make_runtime, postgres, tmp_path):
+    """Runtimes at any time, and an empty outcomes table."""
+    (tmp_path / "include" / "sql" / "rain").mkdir(parents=True)
+    (tmp_path / "include" / "sql" / "rain" / "labels.sql").write_text(LABELS_SQL)
+
+    def at(now):
+        return make_runtime(FixedClock(now), MODELOPS_HOME=str(tmp_path))
+
+    with at(LIVE).engine.begin() as connection:
+        connection.execute(text("CREATE TABLE outcomes (id text, at timestamptz, wet int, known_at timestamptz)"))
+    return at
+
+
+def serve(rt, *, days=1, per_day=400, seed=77, start=LIVE, edit=None, **changes):
+    frame, honest = make_table(days, start=start, per_day=per_day, seed=seed, **changes)
+    if edit:
+        edit(frame)
+    write_log(rt.storage.predictions(MODEL), log_lines(frame, honest, version=1), version=1, name=seed)
+    return frame
+
+
+def look(rt, postgres, spec, profile):
+    access = make_url(postgres.url(rt.engine.url.database, with_password=True))
+    return monitor_model(spec, rt, RUN, access, profiles=lambda version: profile)
+
+
+def stored(rt, table):
+    with rt.engine.begin() as connection:
+        return list(connection.execute(select(table).order_by(table.c.id)).mappings())
+
+
+def test_slow_windows_by_count_are_neither_lost_nor_measured_twice(world, postgres, profile):
+    """A window by count may last longer than the look-back of 15 days: 10 rows a day, 200 per window."""
+    spec = make_spec(monitoring={"window_by": "count", "window_rows": 200, "minimum_rows": 200})
+    serve(world(LIVE), days=70, per_day=10)
+    for day in range(1, 71):
+        look(world(LIVE + day * DAY), postgres, spec, profile)
+    found = stored(world(LIVE), windows)
+    assert [row["rows"] for row in found] == [200, 200, 200]
+    assert [row["window_end"] for row in found[:-1]] == [row["window_start"] for row in found[1:]]
+
+
+def test_a_faulted_column_that_is_no_longer_watched_raises_nothing(world, postgres, profile):
+    def _gone(frame):
+        frame["warmth"] = float("nan")
+
+    serve(world(LIVE), days=3, edit=_gone)
+    look(world(LIVE + 2 * DAY), postgres, make_spec(), profile)
+    ignored = make_spec(
+        columns={
+            "warmth": {"drift": "ignore", "role": None, "method": None, "max_missing": None, "outliers": "ignore", "pii": "keep"}
+        }
+    )
+    look(world(LIVE + 2 * DAY), postgres, ignored, profile)
+    for hours in range(4):
+        look(world(LIVE + 3 * DAY + timedelta(hours=hours)), postgres, ignored, profile)
+    rows = stored(world(LIVE), signals)
+    assert [(row["cause"], row["state"]) for row in rows] == [("data_fault:warmth", "expired")]
+    acts = [row["act"] for row in stored(world(LIVE), ledger) if "data_fault" in row["act"]]
+    assert acts == ["opened signal data_fault:warmth", "expired signal data_fault:warmth"]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"numeric": ["wind"], "categorical": ["city"]},
+        {"numeric": ["wind"], "categorical": ["city", "warmth"]},
+        {"numeric": ["wind", "warmth", "rain"], "categorical": ["city"]},
+        {"numeric": ["wind", "warmth", "city"], "categorical": []},
+    ],
+)
+def test_a_version_with_other_features_than_the_specs_hides_nothing(world, postgres, profile, features):
+    serve(world(LIVE), days=1, per_day=400)
+    look(world(LIVE + DAY), postgres, make_spec(features=features), profile)
+    (row,) = stored(world(LIVE), windows)
+    outcomes = {verdict["check"]: verdict["outcome"] for verdict in row["verdicts"]}
+    assert row["rows"] == 400
+    assert outcomes["covariate:wind"] == "pass"
+    assert [check for check, outcome in outcomes.items() if outcome == "fail"] == []  # nor does it call a changed YAML a fault
+    assert not [verdict for verdict in row["verdicts"] if verdict["reason"].startswith("the check broke")]
