@@ -11,6 +11,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from include.lifecycle.commands.numbers import count
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.units import parse_duration
 from include.settings import Settings
@@ -34,13 +35,13 @@ def add_to(subparsers: Any) -> None:
     acts = parser.add_subparsers(metavar="ACT", required=True)
     _listing(acts)
     show = acts.add_parser("show", help="one alert with its numbers and its messages")
-    show.add_argument("alert", type=int, help="number of the alert")
+    show.add_argument("alert", type=count, help="number of the alert")
     show.set_defaults(run=_shown(_show))
     _answering(acts, "ack", "take the alert and all of its incident: nobody else is called", asks=False)
     _answering(acts, "resolve", "end the alert; a finding that still stands is raised anew", asks=True)
     incidents = acts.add_parser("incidents", help="alerts that shared a source, newest first")
     incidents.add_argument("--model", help="of this model only")
-    incidents.add_argument("--limit", type=_count, default=50, help="so many at most (default 50)")
+    incidents.add_argument("--limit", type=count, default=50, help="so many at most (default 50)")
     incidents.set_defaults(run=_shown(_incidents))
     response = acts.add_parser("response", help="how soon alerts were answered; exit code 1: one of them too late")
     response.add_argument("--since", type=_duration, default=timedelta(days=30), help="wall time back from now (default 30d)")
@@ -55,14 +56,14 @@ def _listing(acts: Any) -> None:
     parser.add_argument("--severity", choices=_SEVERITIES, help="of this severity only")
     parser.add_argument("--kind", help="of this kind only")
     parser.add_argument("--all", action="store_true", help="those that are over, too")
-    parser.add_argument("--limit", type=_count, default=50, help="so many at most (default 50)")
+    parser.add_argument("--limit", type=count, default=50, help="so many at most (default 50)")
     parser.add_argument("--json", action="store_true", help="JSON, one object a line")
     parser.set_defaults(run=_shown(_list))
 
 
 def _answering(acts: Any, name: str, text: str, *, asks: bool) -> None:
     parser = acts.add_parser(name, help=text, description=text)
-    parser.add_argument("alert", type=int, nargs="+", help="numbers of alerts")
+    parser.add_argument("alert", type=count, nargs="+", help="numbers of alerts")
     parser.add_argument("--reason", default="", required=asks, help="for the ledger")
     parser.add_argument("--by", default=None, metavar="NAME", help="who, for the ledger (default: the login name)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -177,12 +178,6 @@ def _at(moment: datetime | None) -> str:
 
 def _length(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds / 60:.1f} min"
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from 1")
-    return int(text)
 
 
 def _duration(text: str) -> timedelta:

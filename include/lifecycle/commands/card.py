@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from include.lifecycle.commands.restore import _number
+from include.lifecycle.commands.numbers import version_number
 from include.settings import Settings
 
 
@@ -15,7 +15,7 @@ def add_to(subparsers: Any) -> None:
     text = "show a version's model card (Markdown with the Hugging Face metadata block) and where it stands now"
     parser = subparsers.add_parser("card", help=text, description=f"{text}. Exit code 0: shown or written, 2: an error.")
     parser.add_argument("model")
-    parser.add_argument("version", type=_number, nargs="?", help="default: the champion, else the newest version")
+    parser.add_argument("version", type=version_number, nargs="?", help="default: the champion, else the newest version")
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--html", action="store_true", help="print HTML instead of Markdown")
     shape.add_argument("--to", type=Path, metavar="FOLDER", help="write README.md, card.html and facts.json there instead")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from include.lifecycle.commands.restore import _number
+from include.lifecycle.commands.numbers import version_number
 from include.lifecycle.commands.tables import aligned
 from include.settings import Settings
 
@@ -20,8 +20,8 @@ def add_to(subparsers: Any) -> None:
     text = "show two versions side by side: metrics, parameters, features, data, digests, settings that differ"
     parser = subparsers.add_parser("compare", help=text, description=f"{text}. Exit code 0: shown, 2: an error.")
     parser.add_argument("model")
-    parser.add_argument("first", type=_number, metavar="A", help="MLflow's version number")
-    parser.add_argument("second", type=_number, metavar="B", help="MLflow's version number")
+    parser.add_argument("first", type=version_number, metavar="A", help="MLflow's version number")
+    parser.add_argument("second", type=version_number, metavar="B", help="MLflow's version number")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=run)
 

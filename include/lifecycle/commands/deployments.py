@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from include.lifecycle.commands.numbers import count
 from include.lifecycle.commands.tables import aligned
 from include.settings import Settings
 
@@ -23,7 +24,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("model", nargs="?", help="a model's name (default: all models)")
     parser.add_argument("--id", type=int, metavar="NUMBER", help="this rollout of MODEL, with everything about it")
     parser.add_argument("--open", action="store_true", help="only those under way")
-    parser.add_argument("--limit", type=_count, default=20, help="so many at most (default 20)")
+    parser.add_argument("--limit", type=count, default=20, help="so many at most (default 20)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run, parser=parser)
 
@@ -92,9 +93,3 @@ def _line(one: Deployment) -> tuple[str, ...]:
 
 def _weights(weights: dict[int, int]) -> str:
     return ", ".join(f"{version}: {share} %" for version, share in sorted(weights.items()))
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from 1")
-    return int(text)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from include.lifecycle.commands.numbers import version_number
 from include.lifecycle.commands.outcomes import CODES
 from include.lifecycle.commands.source_option import add_source_option, source_of
 from include.lifecycle.errors import LifecycleError, SettingsError
@@ -23,7 +24,7 @@ def add_to(subparsers: Any) -> None:
     codes = "Exit code 0: no column drifted, 1: some did, 2: an error, 3: too few rows to tell."
     parser = subparsers.add_parser("drift", help=text, description=f"{text}. {codes}")
     parser.add_argument("model")
-    parser.add_argument("version", type=int, help="MLflow's version number")
+    parser.add_argument("version", type=version_number, help="MLflow's version number")
     parser.add_argument("--query", type=Path, required=True, metavar="FILE", help="a file with one SELECT of the rows")
     add_source_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object with all verdicts")

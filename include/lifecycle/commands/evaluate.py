@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.lifecycle.commands.ledger import moment
+from include.lifecycle.commands.numbers import version_number
 from include.lifecycle.commands.outcomes import CODES, TOLD, evaluation_record, verdict_lines, write_record
 from include.lifecycle.commands.source_option import add_source_option, source_of
 from include.lifecycle.errors import LifecycleError
@@ -28,7 +29,7 @@ def add_to(subparsers: Any) -> None:
     parser = subparsers.add_parser("evaluate", help=text, description=f"{text}. {TOLD}")
     parser.add_argument("model")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("version", type=int, nargs="?", help="MLflow's version number")
+    what.add_argument("version", type=version_number, nargs="?", help="MLflow's version number")
     what.add_argument("--run", dest="train_run", metavar="RUN", help="id of a train run: its verdicts, from the ledger")
     parser.add_argument(
         "--from", dest="start", type=moment, metavar="TIME", help="event time from which on (default: all unseen)"

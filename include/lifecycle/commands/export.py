@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from include.lifecycle.commands.restore import _number
+from include.lifecycle.commands.numbers import version_number
 from include.settings import Settings
 
 FORMATS = ("onnx", "skops", "quantised-onnx", "bundle")
@@ -17,7 +17,7 @@ def add_to(subparsers: Any) -> None:
     text = "download a version as ONNX, skops, 8-bit ONNX, or everything of it in one zip"
     parser = subparsers.add_parser("export", help=text, description=f"{text}. Exit code 0: written, 2: an error.")
     parser.add_argument("model")
-    parser.add_argument("version", type=_number, help="MLflow's version number")
+    parser.add_argument("version", type=version_number, help="MLflow's version number")
     parser.add_argument("--format", required=True, choices=FORMATS, help="bundle: all files of the version, as registered")
     parser.add_argument("--out", required=True, type=Path, metavar="PATH", help="new file, or a folder for the export's own name")
     parser.set_defaults(run=run)

@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from include.lifecycle.commands.numbers import count
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.errors import SettingsError
 from include.lifecycle.ledger import KINDS
@@ -25,7 +26,7 @@ def add_to(subparsers: Any) -> None:
     parser.add_argument("model")
     parser.add_argument("--at", type=moment, metavar="TIME", help="as it stood then (ISO 8601, UTC unless it says otherwise)")
     parser.add_argument("--kind", choices=KINDS, metavar="KIND", help=f"only one kind: {', '.join(KINDS)}")
-    parser.add_argument("--limit", type=_count, default=50, help="newest entries to show (default 50)")
+    parser.add_argument("--limit", type=count, default=50, help="newest entries to show (default 50)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with the evidence")
     parser.set_defaults(run=run)
 
@@ -82,9 +83,3 @@ def _plain(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     raise SettingsError(f"the ledger holds a value of type {type(value).__name__}, which is no JSON")
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a whole number from 1")
-    return int(text)

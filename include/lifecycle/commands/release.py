@@ -7,6 +7,7 @@ import getpass
 import sys
 from typing import Any
 
+from include.lifecycle.commands.numbers import version_number
 from include.settings import Settings
 
 
@@ -20,7 +21,7 @@ def add_to(subparsers: Any) -> None:
         "Exit code 0: done, 1: there is no such held version, 2: error.",
     )
     parser.add_argument("model")
-    parser.add_argument("version", type=int)
+    parser.add_argument("version", type=version_number, help="MLflow's version number")
     parser.add_argument("--reason", required=True, help="why; it stands in the ledger")
     parser.add_argument("--by", default=None, help="who decides (default: the user that runs the command)")
     parser.add_argument("--refuse", action="store_true", help="refuse it instead")

@@ -8,7 +8,8 @@ from contextlib import redirect_stdout
 from typing import Any
 from uuid import uuid4
 
-from include.lifecycle.commands.restore import _number, _quiet_dvc
+from include.lifecycle.commands.numbers import version_number
+from include.lifecycle.commands.restore import _quiet_dvc
 from include.lifecycle.verdicts import Outcome
 from include.settings import Settings
 
@@ -21,7 +22,7 @@ def add_to(subparsers: Any) -> None:
     codes = "Exit code 0: the metrics agree, 1: they differ, 2: an error, 3: they differ, but so does the environment."
     parser = subparsers.add_parser("replay", help=text, description=f"{text}. {codes}")
     parser.add_argument("model")
-    parser.add_argument("version", type=_number, help="MLflow's version number")
+    parser.add_argument("version", type=version_number, help="MLflow's version number")
     parser.add_argument("--tune", action="store_true", help="run the study again, too (only when training.workers was 1)")
     parser.add_argument("--json", action="store_true", help="one JSON object with everything that was compared")
     parser.set_defaults(run=run)

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from include.lifecycle.commands.numbers import version_number
 from include.lifecycle.errors import LifecycleError
 from include.settings import Settings
 
@@ -15,7 +16,7 @@ def add_to(subparsers: Any) -> None:
     """Declare the command."""
     parser = subparsers.add_parser("restore", help="bring back the data that a version was trained from")
     parser.add_argument("model")
-    parser.add_argument("version", type=_number, help="MLflow's version number")
+    parser.add_argument("version", type=version_number, help="MLflow's version number")
     parser.add_argument("--to", required=True, type=Path, metavar="FILE", help="Parquet file to write; must not exist yet")
     parser.set_defaults(run=run)
 
@@ -43,9 +44,3 @@ def _quiet_dvc() -> None:
     import dvc.logger
 
     dvc.logger.setup(logging.ERROR)
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"got {text!r}; allowed: a version's number, from 1")
-    return int(text)

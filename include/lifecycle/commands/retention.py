@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from include.lifecycle.commands.restore import _number
+from include.lifecycle.commands.numbers import version_number
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.errors import LifecycleError
 from include.lifecycle.loading import load_model
@@ -29,8 +29,8 @@ def add_to(subparsers: Any) -> None:
     acts = parser.add_mutually_exclusive_group()
     acts.add_argument("--dry-run", action="store_true", help="only show the plan (also without this option)")
     acts.add_argument("--apply", action="store_true", help="carry the plan out, as the Dag retire does")
-    acts.add_argument("--pin", type=_number, metavar="VERSION", help="never remove this version's files; needs --reason")
-    acts.add_argument("--unpin", type=_number, metavar="VERSION", help="take the pin away")
+    acts.add_argument("--pin", type=version_number, metavar="VERSION", help="never remove this version's files; needs --reason")
+    acts.add_argument("--unpin", type=version_number, metavar="VERSION", help="take the pin away")
     parser.add_argument("--reason", help="why a version is pinned; stands in the plan and in the ledger")
     parser.add_argument("--json", action="store_true", help="one JSON object a version")
     parser.set_defaults(run=run)

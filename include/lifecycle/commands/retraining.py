@@ -7,6 +7,7 @@ import getpass
 import json
 from typing import TYPE_CHECKING, Any
 
+from include.lifecycle.commands.numbers import count
 from include.lifecycle.commands.tables import aligned
 from include.lifecycle.loading import load_model
 from include.settings import Settings
@@ -24,11 +25,11 @@ def add_to(subparsers: Any) -> None:
     text = "stop or start a model's unattended training (signals and schedule), tell how it stands, or list its trainings"
     exits = "Exit code 0: it runs (after start or status), or it was stopped (after stop); 3: status, and it is stopped."
     parser = subparsers.add_parser("retraining", help=text, description=f"{text}. {exits}")
-    parser.add_argument("model")
+    parser.add_argument("model", help="a model's name")
     parser.add_argument("act", choices=("start", "stop", "status", "history"))
     parser.add_argument("--reason", default="", help="why, for the ledger; asked for by start and stop")
     parser.add_argument("--by", default=None, metavar="NAME", help="who, for the ledger (default: the login name)")
-    parser.add_argument("--limit", type=int, default=20, help="newest trainings that history lists (20)")
+    parser.add_argument("--limit", type=count, default=20, help="newest trainings that history lists (20)")
     parser.add_argument("--json", action="store_true", help="history as one JSON object")
     parser.set_defaults(run=run)
 
@@ -64,7 +65,7 @@ def _history(arguments: argparse.Namespace, rt: Runtime) -> int:
 
     with transaction(rt.engine) as connection:
         numbers = retraining_statistics(connection, arguments.model)
-        found = trainings_of(connection, arguments.model, limit=max(arguments.limit, 1))
+        found = trainings_of(connection, arguments.model, limit=arguments.limit)
     if arguments.json:
         told = {"statistics": numbers.model_dump(mode="json"), "trainings": [one.model_dump(mode="json") for one in found]}
         print(json.dumps(told))

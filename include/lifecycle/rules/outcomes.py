@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from include.lifecycle.origins import KeyPath
 from include.lifecycle.rules.data import WINDOW_BINDS
 from include.lifecycle.rules.evaluation import METRIC_NAMES
+from include.lifecycle.rules.queries import query_problems
 from include.lifecycle.rules.view import Found, Rule, View, did_you_mean, number
 
 LADDER = ("notice", "warn", "act", "concept", "rollback")
@@ -51,13 +51,8 @@ def _business_can_be_asked(view: View) -> Found:
 def _query(view: View, path: KeyPath, query: Any) -> Found:
     if not isinstance(query, str) or not query.endswith(".sql"):
         return
-    if Path(query).is_absolute() or ".." in Path(query).parts:
-        yield path, f"got {query!r}; allowed: a path below include/sql"
-    elif not (view.sql_dir / query).is_file():
-        there = [str(file.relative_to(view.sql_dir)) for file in view.sql_dir.glob("**/*.sql")]
-        yield path, f"no such file: include/sql/{query}{did_you_mean(query, there)}"
-    elif view.get("data.query") is None:
-        yield path, "it is asked through the database of data.connection, and data.query is not given"
+    if problems := list(query_problems(view, path, query)):
+        yield from problems
     else:
         text = (view.sql_dir / query).read_text(encoding="utf-8", errors="replace")
         if missing := [name for name in WINDOW_BINDS if name not in text]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from include.lifecycle.rules.view import Found, Rule, View, did_you_mean
+from include.lifecycle.rules.queries import query_problems
+from include.lifecycle.rules.view import Found, Rule, View
 
 
 def _shadow_of_a_regression_has_a_tolerance(view: View) -> Found:
@@ -29,13 +28,7 @@ def _query_is_there(view: View) -> Found:
     query, path = view.get("rollout.ab_test.business.query"), ("rollout", "ab_test", "business", "query")
     if not isinstance(query, str):
         return
-    if Path(query).is_absolute() or ".." in Path(query).parts:
-        yield path, f"got {query!r}; allowed: a path below include/sql"
-    elif not (view.sql_dir / query).is_file():
-        there = [str(file.relative_to(view.sql_dir)) for file in view.sql_dir.glob("**/*.sql")]
-        yield path, f"no such file: include/sql/{query}{did_you_mean(query, there)}"
-    elif view.get("data.query") is None:
-        yield path, "it is asked through the database of data.connection, and data.query is not given"
+    yield from query_problems(view, path, query)
 
 
 def _required_metrics_have_a_stage(view: View) -> Found:

@@ -10,9 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.lifecycle.alerting.from_prometheus import PayloadRefusedError, read_payload, take_alerts
-from include.lifecycle.errors import SettingsError, SourceUnavailableError
-from include.lifecycle.rollout.ways_back.alerts import AlertRefusedError, check_token
+from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.runtime import runtime
+from modelops.api.doors import check_bearer, read_body
 
 log = logging.getLogger(__name__)
 LARGEST = 1024 * 1024
@@ -24,24 +24,8 @@ app = FastAPI(title="ModelOps alerts of Prometheus", docs_url=None, redoc_url=No
 @app.post("/alerts")
 async def alerts(request: Request) -> dict[str, int]:
     """Take one call; `raised` and `resolved` say how many alerts it raised (or counted again) and resolved."""
-    await run_in_threadpool(_authenticate, request.headers.get("authorization"))
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST:
-            raise HTTPException(413, f"allowed: at most {LARGEST} bytes")
-    return await run_in_threadpool(_take, bytes(body))
-
-
-def _authenticate(authorization: str | None) -> None:
-    try:
-        check_token(runtime().settings.alert_secret, authorization)
-    except AlertRefusedError as problem:
-        log.warning("alerts refused: %s", problem)
-        raise HTTPException(401 if problem.unsigned else 403, "a bearer token is asked for, and the right one") from None
-    except SettingsError as problem:
-        log.error("alerts not taken: %s", problem)
-        raise HTTPException(503, "not taken; send it again") from None
+    await run_in_threadpool(check_bearer, request.headers.get("authorization"))
+    return await run_in_threadpool(_take, await read_body(request, LARGEST))
 
 
 def _take(body: bytes) -> dict[str, int]:

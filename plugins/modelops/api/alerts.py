@@ -14,17 +14,17 @@ from fastapi import FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
 
-from include.lifecycle.errors import SettingsError, SourceUnavailableError
+from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.loading import model_names
 from include.lifecycle.rollout.ways_back.alerts import (
     AlertRefusedError,
     RollbackAlert,
     asked_for,
-    check_token,
     note_taken,
     taken_before,
 )
 from include.lifecycle.runtime import runtime
+from modelops.api.doors import check_bearer, read_body
 
 log = logging.getLogger(__name__)
 LARGEST = 1024 * 1024
@@ -37,24 +37,8 @@ app = FastAPI(title="ModelOps alerts", docs_url=None, redoc_url=None, openapi_ur
 @app.post("/alertmanager")
 async def alertmanager(request: Request) -> dict[str, list[str]]:
     """Take one call; `started` names the runs of Dag rollback that it started, `left` says why other alerts started none."""
-    await run_in_threadpool(_authenticate, request.headers.get("authorization"))
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST:
-            raise HTTPException(413, f"allowed: at most {LARGEST} bytes")
-    return await run_in_threadpool(_take, bytes(body))
-
-
-def _authenticate(authorization: str | None) -> None:
-    try:
-        check_token(runtime().settings.alert_secret, authorization)
-    except AlertRefusedError as problem:
-        log.warning("alert refused: %s", problem)
-        raise HTTPException(401 if problem.unsigned else 403, "a bearer token is asked for, and the right one") from None
-    except SettingsError as problem:
-        log.error("alert not taken: %s", problem)
-        raise HTTPException(503, "not taken; send it again") from None
+    await run_in_threadpool(check_bearer, request.headers.get("authorization"))
+    return await run_in_threadpool(_take, await read_body(request, LARGEST))
 
 
 def _take(body: bytes) -> dict[str, list[str]]:

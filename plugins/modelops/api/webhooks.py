@@ -15,6 +15,7 @@ from include.lifecycle.decisions.webhooks import WebhookRefusedError, read_secre
 from include.lifecycle.errors import SettingsError, SourceUnavailableError
 from include.lifecycle.loading import model_names
 from include.lifecycle.runtime import runtime
+from modelops.api.doors import read_body
 from modelops.assets import signals
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,7 @@ async def mlflow(request: Request) -> dict[str, str | None]:
     headers = {name.lower(): value for name, value in request.headers.items()}
     if unsigned(headers):
         raise HTTPException(401, "not signed")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LARGEST:
-            raise HTTPException(413, f"allowed: at most {LARGEST} bytes")
-    return {"model": await run_in_threadpool(_take, headers, bytes(body))}
+    return {"model": await run_in_threadpool(_take, headers, await read_body(request, LARGEST))}
 
 
 def _take(headers: dict[str, str], body: bytes) -> str | None:
