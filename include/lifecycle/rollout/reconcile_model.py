@@ -96,6 +96,7 @@ class ModelUpkeep:
         if desired is None or busy or returned(self.rt.settings.gateway_dir, self.model) is not None:
             return
         if desired.applied and self.hands.target.follows(desired):
+            self._end(FOREIGN_CHANGE, "weights", "the gateway follows its row")
             return
         found = self.hands.target.read_back(self.model)
         if not self._stands(desired):
