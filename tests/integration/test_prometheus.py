@@ -164,7 +164,7 @@ def test_a_silent_monitor_and_a_dead_server_become_rows_and_end(here: Runtime, l
         assert silent["title"] == f"{MODEL} has had no finished window for 60d 0h 0m 0s"
         assert silent["runbook"] == "alerts-from-prometheus"
         dead = eventually(lambda: rows(here).get("ModelServerDown"))
-        assert (dead["model"], dead["severity"], dead["evidence"]["labels"]["server"]) == (MODEL, "P0", f"server-{MODEL}-3")
+        assert (dead["model"], dead["severity"], dead["evidence"]["labels"]["server"]) == (MODEL, "P1", f"server-{MODEL}-3")
         measured(here, timedelta(minutes=5))
         ended = eventually(lambda: (row := rows(here)["MonitorSilent"])["state"] == "resolved" and row)
         assert ended["id"] == silent["id"]
