@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +12,7 @@ from sqlalchemy import make_url, select, text
 
 from include.lifecycle.clock import FixedClock
 from include.lifecycle.monitoring.monitor import monitor_model
+from include.lifecycle.monitoring.signals import _watched
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import ledger, signals, windows
 from tests.unit.lifecycle.monitoring.examples import MODEL, START, log_lines, make_profile, make_spec, make_table, write_log
@@ -62,7 +66,7 @@ def test_slow_windows_by_count_are_neither_lost_nor_measured_twice(world, postgr
     """A window by count may last longer than the look-back of 15 days: 10 rows a day, 200 per window."""
     spec = make_spec(monitoring={"window_by": "count", "window_rows": 200, "minimum_rows": 200})
     serve(world(LIVE), days=70, per_day=10)
-    for day in range(1, 71):
+    for day in range(2, 71, 4):
         look(world(LIVE + day * DAY), postgres, spec, profile)
     found = stored(world(LIVE), windows)
     assert [row["rows"] for row in found] == [200, 200, 200]
@@ -107,3 +111,26 @@ def test_a_version_with_other_features_than_the_specs_hides_nothing(world, postg
     assert outcomes["covariate:wind"] == "pass"
     assert [check for check, outcome in outcomes.items() if outcome == "fail"] == []  # nor does it call a changed YAML a fault
     assert not [verdict for verdict in row["verdicts"] if verdict["reason"].startswith("the check broke")]
+
+
+def test_a_prometheus_that_hangs_is_waited_for_once_per_look(world, postgres, profile):
+    """Three numbers of three windows: asked one by one they would wait 18 seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        rt = world(LIVE + 3 * DAY)
+        rt = replace(rt, settings=replace(rt.settings, prometheus_url=f"http://127.0.0.1:{deaf.getsockname()[1]}"))
+        serve(rt, days=3)
+        began = time.monotonic()
+        look(rt, postgres, make_spec(), profile)
+        took = time.monotonic() - began
+    reasons = [one for row in stored(rt, windows) for one in row["verdicts"] if one["check"].startswith("resources:")]
+    assert [one["outcome"] for one in reasons] == ["inconclusive"] * 9
+    assert all("did not answer" in one["reason"] for one in reasons)
+    assert took < 10
+
+
+def test_what_is_no_longer_asked_for_expires_and_stays_away():
+    spec = make_spec(monitoring={"business": [{"name": "sales", "query": "rain/sales.sql"}], "labels": {"max_unknown": 1}})
+    asked = ["business:sales", "labels:coverage", "labels:conflicts", "resources:cpu", "data_fault:@rows", "decay:roc_auc"]
+    assert [cause for cause in asked if not _watched(spec, cause)] == []
+    gone = ["business:visits", "labels:unknown", "resources:latency_p95", "decay:floor_accuracy", "covariate:height"]
+    assert [cause for cause in gone if _watched(spec, cause)] == []

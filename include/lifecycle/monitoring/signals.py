@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from include.lifecycle.alerting.signal_alerts import tell_signals
 from include.lifecycle.ledger import Entry
-from include.lifecycle.monitoring.kinds import ESTIMATED_DECAY, column_of, kind_of
+from include.lifecycle.monitoring.kinds import BUSINESS, ESTIMATED_DECAY, LABELS, RESOURCES, column_of, kind_of
 from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.runtime import RunContext, Runtime
 from include.lifecycle.spec import ConfirmSection, ModelSpec
@@ -140,8 +140,18 @@ def _ending(spec: ModelSpec, row: RowMapping, version: int, standing: Standing |
 
 
 def _watched(spec: ModelSpec, cause: str) -> bool:
-    """Whether the column that a cause names, if it names one, is still looked at; rows as a whole (`@...`) always are."""
-    kind, column = kind_of(cause), column_of(cause)
+    """Whether what a cause names (a column, a number, a limit) is still looked at; rows as a whole (`@...`) always are."""
+    kind, column, rules = kind_of(cause), column_of(cause), spec.monitoring
+    if kind is not None and kind.name in (BUSINESS, RESOURCES, LABELS):
+        limits = {
+            "clock_skew": rules.labels.max_skewed,
+            "conflicts": rules.labels.max_conflicting,
+            "unknown": rules.labels.max_unknown,
+        }
+        asked = {BUSINESS: column in {number.name for number in rules.business}, LABELS: limits.get(column, 0) < 1}
+        return asked.get(kind.name, getattr(rules.resources, column, True) is not None)
+    if column.startswith("floor_"):
+        return column.removeprefix("floor_") in rules.performance.floors
     return kind is None or not kind.of_a_column or column in spec.watched or column.startswith("@")
 
 

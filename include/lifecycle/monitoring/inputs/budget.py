@@ -11,7 +11,7 @@ from typing import Final, Literal
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.statistics.null import false_alarm_level
 
-Family = Literal["drift", "novelty", "skew", "attribution", "multivariate", "creep", "bias"]
+Family = Literal["drift", "novelty", "skew", "attribution", "multivariate", "creep", "bias", "business"]
 DAY = timedelta(days=1)
 DRIFT_SHARE: Final = 0.5
 """The part of `drift.false_alarms_per_quarter` that is kept for `covariate` and `prediction_drift`."""
@@ -31,6 +31,8 @@ def family_tests(spec: ModelSpec) -> dict[Family, int]:
         found["creep"] = columns
     if bias := _bias_tests(spec):
         found["bias"] = bias
+    if spec.monitoring.business:
+        found["business"] = len(spec.monitoring.business)
     return {family: tests for family, tests in found.items() if tests}
 
 

@@ -19,11 +19,11 @@ from include.lifecycle.data.source import open_source
 from include.lifecycle.data.sql import Value, read_query, render_query
 from include.lifecycle.data.training_source import Access
 from include.lifecycle.errors import LifecycleError, SettingsError, SourceQueryError
+from include.lifecycle.monitoring.inputs.budget import level_of
 from include.lifecycle.monitoring.kinds import BUSINESS
 from include.lifecycle.monitoring.windows import Window
 from include.lifecycle.sections.outcomes import BusinessMetricSection
 from include.lifecycle.spec import ModelSpec
-from include.lifecycle.statistics.null import false_alarm_level
 from include.lifecycle.verdicts import Outcome, Verdict
 from include.settings import Settings
 
@@ -71,9 +71,7 @@ def judge_business(spec: ModelSpec, number: BusinessMetricSection, value: float 
 def _bound(spec: ModelSpec, weeks: int) -> float:
     from scipy.special import stdtrit
 
-    monitoring = spec.monitoring
-    level = false_alarm_level(monitoring.drift.false_alarms_per_quarter, monitoring.window, len(monitoring.business))
-    return float(stdtrit(weeks - 1, 1 - level)) * math.sqrt(1 + 1 / weeks)
+    return float(stdtrit(weeks - 1, 1 - level_of(spec, "business"))) * math.sqrt(1 + 1 / weeks)
 
 
 def _verdict(check: str, outcome: Outcome, reason: str, evidence: dict[str, Any]) -> Verdict:

@@ -49,6 +49,7 @@ class OutsideReader:
     times: Times
     keys: Objects
     arrivals: Arrivals | None
+    prometheus_down: list[str] = field(default_factory=list)
 
     @cached_property
     def ask(self) -> Ask:
@@ -78,7 +79,9 @@ class OutsideReader:
         if not predictions.rows or (limits.cpu, limits.memory, limits.error_rate) == (None, None, None):
             return None
         since, until = log.logged_between(predictions.version, predictions.window)
-        return PrometheusUsage(self.settings.prometheus_url, self.spec.name, predictions.version, since, until)
+        return PrometheusUsage(
+            self.settings.prometheus_url, self.spec.name, predictions.version, since, until, self.prometheus_down
+        )
 
 
 def silent_window(version: int, window: Window) -> Predictions:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from include.lifecycle.errors import LifecycleError
+from include.lifecycle.errors import LifecycleError, SourceUnavailableError
 from include.lifecycle.monitoring.kinds import RESOURCES
 from include.lifecycle.monitoring.predictions import Predictions
 from include.lifecycle.rollout.sources.prometheus import PrometheusSource
@@ -39,20 +39,28 @@ Usage = Callable[[str], float | None]
 
 @dataclass(frozen=True)
 class PrometheusUsage:
-    """Asks the Prometheus at `url` about one version between two wall times (epoch seconds)."""
+    """Asks the Prometheus at `url` about one version between two wall times (epoch seconds). `down`: why it did not answer; one
+    list for all that ask in one look, so that a host that hangs is waited for once."""
 
     url: str
     model: str
     version: int
     since: float
     until: float
+    down: list[str] = field(default_factory=list)
 
     def __call__(self, name: str) -> float | None:
         """See Usage."""
         seconds = int(self.until - self.since)
         of = f'model="{self.model}",version="{self.version}"'
         text = _QUERIES[name].format(of=of, range=seconds, step=min(_STEP, seconds), until=f"{self.until:.3f}")
-        return PrometheusSource(self.url).query(text) if seconds >= FEWEST_SECONDS else None
+        if self.down:
+            raise SourceUnavailableError(self.down[0])
+        try:
+            return PrometheusSource(self.url).query(text) if seconds >= FEWEST_SECONDS else None
+        except SourceUnavailableError as problem:
+            self.down.append(str(problem))
+            raise
 
 
 def check_resources(spec: ModelSpec, window: Predictions, usage: Usage | None) -> list[Verdict]:

@@ -10,6 +10,7 @@ import pandas
 import pytest
 
 from include.lifecycle.errors import SourceQueryError, SourceUnavailableError
+from include.lifecycle.monitoring.inputs.budget import level_of
 from include.lifecycle.monitoring.labels import Labelled, arrivals_of, mature_labels
 from include.lifecycle.monitoring.measure import measure_window
 from include.lifecycle.monitoring.outcomes.business import check_business, judge_business
@@ -239,13 +240,14 @@ def test_few_weeks_tell_nothing_of_business():
 
 
 def test_business_numbers_keep_to_the_budget():
-    """Eight reference weeks of noise: fails stay at the level that one false alarm per quarter leaves a daily window."""
+    """Eight reference weeks of noise: fails stay at the level that their part of one false alarm per quarter leaves a window."""
     spec, random, failed = business(minimum_effect=0.0), np.random.default_rng(2), 0
-    level = false_alarm_level(1, DAY, 1)
-    for _ in range(4000):
+    level = level_of(spec, "business")
+    assert level < false_alarm_level(0.5, DAY, 1)
+    for _ in range(20_000):
         *before, value = random.normal(100, 10, 9)
         failed += judge_business(spec, spec.monitoring.business[0], value, before).failed
-    assert failed / 4000 < 2 * level
+    assert failed / 20_000 < 2 * level
 
 
 def test_a_business_query_that_fails_is_inconclusive_and_hides_no_other():

@@ -99,9 +99,10 @@ def test_the_reference_comes_back_from_disk(profile, tmp_path):
 
 
 def test_the_levels_of_all_families_sum_to_the_budget():
-    spec = make_spec(monitoring={"skew": {"windows": 3}, "multivariate": {"enabled": True}})
+    sales = {"name": "sales", "query": "rain/sales.sql"}
+    spec = make_spec(monitoring={"skew": {"windows": 3}, "multivariate": {"enabled": True}, "business": [sales]})
     tests = family_tests(spec)
-    assert {"drift", "novelty", "skew", "attribution", "multivariate", "creep"} <= tests.keys()
+    assert {"drift", "novelty", "skew", "attribution", "multivariate", "creep", "business"} <= tests.keys()
     expected = sum(level_of(spec, family) * count * (QUARTER / spec.monitoring.window) for family, count in tests.items())
     assert expected == pytest.approx(spec.monitoring.drift.false_alarms_per_quarter)
 
