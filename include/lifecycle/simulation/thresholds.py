@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from include.lifecycle.errors import SpecInvalidError
 from include.lifecycle.monitoring.calibration import CALIBRATION
-from include.lifecycle.monitoring.kinds import ATTRIBUTION_DRIFT, CREEP, DECAY, SKEW
+from include.lifecycle.monitoring.kinds import ACCESS, ATTRIBUTION_DRIFT, BIAS, CREEP, DECAY, LABELS, SKEW, TRAFFIC
+from include.lifecycle.monitoring.outcomes.label_flow import COVERAGE
 from include.lifecycle.monitoring.performance import rung_of
+from include.lifecycle.monitoring.security.rates import BURST
 from include.lifecycle.spec import ModelSpec
 from include.lifecycle.verdicts import Outcome, Verdict
 
@@ -36,6 +38,8 @@ MOVABLE: Final = (
 """Keys that stored windows can answer for; one that ends in a dot stands for all below it, but for those in FIXED."""
 RAISED_ONLY: Final = ("monitoring.minimum_rows", "monitoring.minimum_labels")
 """Keys that can only be raised: a window below the old bar was not measured."""
+COUNTS_TRAFFIC: Final = (TRAFFIC, ACCESS, BURST, COVERAGE)
+"""Kinds and checks without a smallest number of rows: how many there are is what they judge."""
 FIXED: Final = {
     "monitoring.drift.false_alarms_per_quarter": "the nulls of stored windows were drawn for the old budget",
     "monitoring.drift.numeric": "stored windows were measured by the old method",
@@ -89,9 +93,12 @@ def _why_not(key: str, old: Any, new: Any) -> str | None:
 
 
 def _too_few(verdict: Verdict, spec: ModelSpec) -> str | None:
-    """Why a verdict on so few rows is none by `spec`. Verdicts of performance count labels, all others predictions."""
-    rows, outcome = verdict.evidence.get("rows"), verdict.check.partition(":")[0] == DECAY
-    name = "minimum_labels" if outcome else "minimum_rows"
+    """Why a verdict on so few rows is none by `spec`. Verdicts of outcomes count labels, all others predictions; those on traffic
+    itself (COUNTS_TRAFFIC) are asked for on any number of rows, none above all."""
+    rows, kind = verdict.evidence.get("rows"), verdict.check.partition(":")[0]
+    if not {kind, verdict.check}.isdisjoint(COUNTS_TRAFFIC):
+        return None
+    name = "minimum_labels" if kind in (DECAY, LABELS, BIAS) else "minimum_rows"
     wanted = int(getattr(spec.monitoring, name))
     if not isinstance(rows, int) or rows >= wanted:
         return None

@@ -126,6 +126,16 @@ def test_the_bars_of_other_kinds(check, evidence, bars, outcome):
     assert rejudge(stored, make_spec(monitoring=bars)).outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("check", "rows"),
+    [("traffic:rows", 0), ("access:denied", 40), ("security:burst", 40), ("labels:coverage", 40), ("labels:conflicts", 400)],
+)
+def test_a_verdict_on_traffic_itself_stands_on_any_number_of_rows(check, rows):
+    """Silence is what `traffic:rows` is for: unchanged keys must replay what was stored. Label rows have their own minimum."""
+    stored = Verdict(check=check, outcome=Outcome.FAIL, reason="r", evidence={"rows": rows, "effect": 1.0, "threshold": 0.1})
+    assert rejudge(stored, make_spec(monitoring={"minimum_rows": 1000, "minimum_labels": 300})) == stored
+
+
 def test_changes_are_named_key_by_key():
     before, after = make_spec(), make_spec(monitoring={"drift": {"minimum_effect": 0.2}}, retraining={"cooldown": "48h"})
     changes = changed_keys(before, after)
