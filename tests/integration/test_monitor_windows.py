@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
+from dataclasses import replace
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import duckdb
 import numpy as np
@@ -151,6 +156,45 @@ def test_a_window_larger_than_memory_is_counted_whole(world, postgres, profile, 
     assert warmth["evidence"]["effect"] == pytest.approx(exact, abs=1e-3)
     assert look(rt, postgres, spec, profile).windows == []
     assert plan_shards(spec, rt) == []
+
+
+@pytest.fixture
+def prometheus():
+    """An address that answers each query as Prometheus does, with 0.95; and the queries that it was asked."""
+    asked = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(parse_qs(urlsplit(self.path).query)["query"][0])
+            value = {"status": "success", "data": {"resultType": "vector", "result": [{"metric": {}, "value": [0, "0.95"]}]}}
+            body = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_resources_of_a_large_window_are_asked_for_the_time_of_its_sample(world, postgres, profile, prometheus):
+    rt, (url, asked) = world(LIVE + DAY + timedelta(hours=1)), prometheus
+    serve(rt, per_day=3000)
+    spec = make_spec(monitoring=LARGE | {"resources": {"memory": None, "error_rate": None, "latency_p95": None}})
+    look(replace(rt, settings=replace(rt.settings, prometheus_url=url)), postgres, spec, profile)
+    (row,) = stored(rt)
+    (cpu,) = [verdict for verdict in row["verdicts"] if verdict["check"] == "resources:cpu"]
+    assert (cpu["outcome"], cpu["evidence"]["value"]) == ("fail", 0.95)
+    (query,) = asked
+    assert f'model="{MODEL}",version="1"' in query
+    seconds = int(re.search(r"\[(\d+)s:", query)[1])
+    assert 0.98 * DAY.total_seconds() < seconds <= DAY.total_seconds()
 
 
 def test_exact_counting_never_samples(world, postgres, profile):

@@ -30,7 +30,7 @@ from include.lifecycle.monitoring.labels import Labels, fetch_labels, labelled_p
 from include.lifecycle.monitoring.measure import measure_window
 from include.lifecycle.monitoring.outcomes.business import database_asker
 from include.lifecycle.monitoring.outcomes.label_flow import LabelFlow, flow_of
-from include.lifecycle.monitoring.outcomes.outside import Outside, OutsideReader, expected_but_silent, silent_window
+from include.lifecycle.monitoring.outcomes.outside import Outside, OutsideReader, expected_but_silent, silent_window, usage_of
 from include.lifecycle.monitoring.outcomes.recent import Recent, read_recent
 from include.lifecycle.monitoring.predictions import Predictions, open_log
 from include.lifecycle.monitoring.profile import Profile, read_profile
@@ -173,7 +173,7 @@ def _one_by_one(look: _Look, window: Window) -> None:
     known, matured = [one for (other, _), one in look.measured.items() if other == window], window.end + spec.labels.mature_after
     if known and not (look.now >= matured and min(one.measured_at for one in known) < matured):
         return
-    flows: list[LabelFlow] = []
+    flows, down = list[LabelFlow](), list[str]()
 
     def _labels_of(part: Window) -> Labels:
         found = _labels(look, (part.start, part.end))
@@ -185,7 +185,7 @@ def _one_by_one(look: _Look, window: Window) -> None:
     flow = sum(flows, LabelFlow(0)) if flows else None
     rows, ask = sum(predictions.total for predictions in versions), database_asker(spec, rt.settings, look.access)
     for predictions in versions:
-        _measure(look, predictions, labels, Outside(rows, look.recent, flow, ask))
+        _measure(look, predictions, labels, Outside(rows, look.recent, flow, ask, usage_of(spec, rt.settings, predictions, down)))
 
 
 def _measure(look: _Look, predictions: Predictions, labels: Labels, outside: Outside) -> None:

@@ -67,21 +67,31 @@ class OutsideReader:
             recent=self.recent,
             flow=flow,
             ask=self.ask if spec.monitoring.business else None,
-            usage=self._usage(log, predictions),
+            usage=usage_of(spec, self.settings, predictions, self.prometheus_down, log),
         )
 
     def silent(self) -> Outside:
         """What is known beside a window in which no version answered."""
         return Outside(rows=0, recent=self.recent)
 
-    def _usage(self, log: PredictionLog, predictions: Predictions) -> Usage | None:
-        limits = self.spec.monitoring.resources
-        if not predictions.rows or (limits.cpu, limits.memory, limits.error_rate) == (None, None, None):
-            return None
-        since, until = log.logged_between(predictions.version, predictions.window)
-        return PrometheusUsage(
-            self.settings.prometheus_url, self.spec.name, predictions.version, since, until, self.prometheus_down
-        )
+
+def usage_of(
+    spec: ModelSpec, settings: Settings, predictions: Predictions, down: list[str], log: PredictionLog | None = None
+) -> Usage | None:
+    """Asks Prometheus about the wall time in which the window's rows were logged; None where no limit needs it.
+
+    `down`: see PrometheusUsage. `log`: says that time exactly; without it the rows that are held do, be they a sample.
+    """
+    limits = spec.monitoring.resources
+    if not predictions.rows or (limits.cpu, limits.memory, limits.error_rate) == (None, None, None):
+        return None
+    since, until = _held(predictions) if log is None else log.logged_between(predictions.version, predictions.window)
+    return PrometheusUsage(settings.prometheus_url, spec.name, predictions.version, since, until, down)
+
+
+def _held(predictions: Predictions) -> tuple[float, float]:
+    told = np.empty(0) if predictions.logged is None else predictions.logged[predictions.logged > 0] / 1e6
+    return (float(told.min()), float(told.max())) if told.size else (0.0, 0.0)
 
 
 def silent_window(version: int, window: Window) -> Predictions:
