@@ -6,8 +6,8 @@ from typing import Literal
 
 from sqlalchemy import Connection, RowMapping, func, select, update
 
-from include.lifecycle.alerting.raising import resolve_alert
-from include.lifecycle.database import lock_model, transaction
+from include.lifecycle.alerting.raising import lock_alerts, resolve_alert
+from include.lifecycle.database import transaction
 from include.lifecycle.errors import GateFailedError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.results import StageResult
@@ -45,7 +45,7 @@ def answer_alert(rt: Runtime, number: int, act: Act, *, by: str, reason: str) ->
         model = connection.execute(select(alerts.c.model).where(alerts.c.id == number)).scalar()
         if model is None:
             raise GateFailedError(f"there is no alert {number}")
-        lock_model(connection, model)
+        lock_alerts(connection, model)
         row = connection.execute(select(alerts).where(alerts.c.id == number)).mappings().one()
         if row["state"] == "resolved":
             return Answered(alert=number, model=model, state="resolved", alerts=[], told=f"alert {number} is over already")

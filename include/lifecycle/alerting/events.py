@@ -32,7 +32,8 @@ def tell_event(
 ) -> int:
     """Raise an alert of one of ALERT_KINDS with the severity that the model's YAML gives the kind; return its id.
 
-    `key` tells it from other ones of the kind and model. Belongs to the caller's transaction; takes the model's lock.
+    `key` tells it from other ones of the kind and model. Belongs to the caller's transaction; takes the lock of the model's
+    alerts.
     """
     about, policy = ALERT_KINDS[kind], policies_of(rt.settings)(model)
     notice = AlertNotice(
@@ -60,7 +61,7 @@ def end_event(connection: Connection, rt: Runtime, kind: str, model: str, *, key
 def tell_rollout(connection: Connection, rt: Runtime, rollout: int, plan: Plan, status: Status) -> None:
     """A rollout that waits for a person is an alert until it goes on; one that ended badly until a version is promoted.
 
-    Drills and A/A tests alarm nobody. Belongs to the caller's transaction; may take the model's lock.
+    Drills and A/A tests alarm nobody. Belongs to the caller's transaction; may take the lock of the model's alerts.
     """
     if plan.model.startswith(_SCRATCH) or plan.strategy == "aa_test":
         return

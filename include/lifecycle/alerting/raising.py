@@ -38,12 +38,22 @@ class AlertNotice(BaseModel):
     evidence: dict[str, Any] = {}
 
 
+def lock_alerts(connection: Connection, model: str) -> None:
+    """Hold the lock of the model's alerts until this transaction ends.
+
+    Not the model's own lock, which is held while a slow registry answers: a P0 must not wait for it. Whoever takes both takes
+    the model's first.
+    """
+    lock_model(connection, f"alerts of {model}")
+
+
 def raise_alert(connection: Connection, rt: Runtime, notice: AlertNotice, *, actor: str) -> int:
     """Open the alert, or count it once more when it stands already; return its id. A more urgent one raises the severity.
 
-    Takes the model's lock, so that the same alert from two sides is one. The ledger hears of it when it opens or gets worse.
+    Takes the lock of the model's alerts, so that the same alert from two sides is one. The ledger hears of it when it opens or
+    gets worse.
     """
-    lock_model(connection, notice.model)
+    lock_alerts(connection, notice.model)
     now = rt.clock.now()
     mine = (alerts.c.model == notice.model) & (alerts.c.key == notice.key) & (alerts.c.state != "resolved")
     row = connection.execute(select(alerts).where(mine).with_for_update()).mappings().first()
@@ -64,7 +74,7 @@ def raise_alert(connection: Connection, rt: Runtime, notice: AlertNotice, *, act
 
 def resolve_alert(connection: Connection, rt: Runtime, model: str, key: str, reason: str, *, actor: str) -> int | None:
     """Resolve the standing alert of that key, and return its id; None when there is none."""
-    lock_model(connection, model)
+    lock_alerts(connection, model)
     mine = (alerts.c.model == model) & (alerts.c.key == key) & (alerts.c.state != "resolved")
     values = {"state": "resolved", "resolved_at": rt.clock.now(), "escalate_wall_at": None, "pending": True}
     values["answered_wall_at"] = func.coalesce(alerts.c.answered_wall_at, func.now())

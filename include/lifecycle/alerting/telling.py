@@ -1,4 +1,4 @@
-"""One look of the Dag `alerts`: what waits too long becomes an alert, changes become messages, messages are sent, pages written.
+"""One look of the Dag `alerts`: changes become messages, messages are sent, what waits too long becomes an alert, pages written.
 
 Pure of Airflow: how a parcel is sent is handed in.
 """
@@ -41,7 +41,6 @@ def tell_alerts(rt: Runtime, send: Send, *, policies: Policies | None = None, wa
     Raises SourceUnavailableError when our database does not answer; what was sent until then may be sent once more.
     """
     of, errors = policies or policies_of(rt.settings), list[str]()
-    tell_stale(rt, of, wall or datetime.now(UTC))
     planned = escalated = sent = 0
     for _ in range(_ROUNDS):  # a failed delivery is an alert, which is told at once by other channels
         now = wall or datetime.now(UTC)
@@ -56,6 +55,7 @@ def tell_alerts(rt: Runtime, send: Send, *, policies: Policies | None = None, wa
         sent += sum(error is None for error in outcomes)
         if not parcels:
             break
+    tell_stale(rt, of, wall or datetime.now(UTC))  # last: what it raises can wait for the next look, a P0 for nothing
     with transaction(rt.engine) as connection:
         missing = unwritten(connection)
     pages = write_timelines(rt, missing)

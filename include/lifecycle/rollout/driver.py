@@ -169,7 +169,7 @@ class Drive:
             update |= {"measurement": Measurement(), "cursor": cursor}
         drive = replace(self, status=self.status.model_copy(update=update))
         with transaction(self.rt.engine) as connection:
-            # First, since it may take the model's lock, as others do before they take the row's.
+            # First, since it may take the lock of the model's alerts: nobody waits for that one with the row in hand.
             tell_rollout(connection, self.rt, self.lease.rollout_id, self.plan, drive.status)
             self._note(connection, transition, "done", transition.reason)
             drive._save(connection, closing=not transition.state.is_open)

@@ -11,7 +11,7 @@ from typing import Any
 
 from include.lifecycle.alerting.events import tell_event
 from include.lifecycle.alerting.kinds import TRAINING_FAILED
-from include.lifecycle.database import transaction
+from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.errors import SourceUnavailableError
 from include.lifecycle.ledger import Entry
 from include.lifecycle.registry.client import champion_version, registry_calls
@@ -39,6 +39,7 @@ def report_failure(
     message = f"training failed at {why}. {serving}"
     about: dict[str, Any] = {"key": "newest", "reason": message, "actor": run.actor, "run": run.run_id, "tasks": sorted(told)}
     with transaction(rt.engine) as connection:  # both or none: upkeep tells only of requests that are claimed still
+        lock_model(connection, spec.name)
         tell_event(connection, rt, TRAINING_FAILED, spec.name, **about)
         closed = finish_requests(rt, spec.name, run.run_id, "failed", None, message, connection)
     entry = rt.ledger.write(

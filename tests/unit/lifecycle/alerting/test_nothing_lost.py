@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from include.lifecycle.alerting.answering import answer_alert
 from include.lifecycle.alerting.outbox import Parcel, settle
+from include.lifecycle.alerting.raising import raise_alert, resolve_alert
 from include.lifecycle.alerting.telling import tell_alerts
-from include.lifecycle.database import transaction
+from include.lifecycle.database import lock_model, transaction
 from include.lifecycle.loading import load_model
 from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import alert_messages, alerts, training_requests
@@ -157,3 +158,16 @@ def test_a_failed_training_is_told_of_and_closed_together_or_not_at_all(rt, monk
 
 def _killed(*_, **__):
     raise KeyboardInterrupt
+
+
+def test_an_alert_waits_for_nobody_who_acts_on_its_model(desk):
+    """A promotion holds the model's lock as long as MLflow takes to answer."""
+    with transaction(desk.rt.engine) as acting:
+        lock_model(acting, "churn")
+        with transaction(desk.rt.engine) as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+            number = raise_alert(connection, desk.rt, desk.notice(severity="P0"), actor="test")
+        assert len(desk.tell()) == 3
+        with transaction(desk.rt.engine) as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '2s'"))
+            assert resolve_alert(connection, desk.rt, "churn", "signal:decay", "healthy", actor="test") == number
