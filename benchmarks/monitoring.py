@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks.harness import MEGABYTE, Bench, Claim, exponent, in_child, median
 from benchmarks.monitoring_data import DRIFTED, LENGTH, START, columns_of, spec_of, write_log, write_table
-from benchmarks.monitoring_fleet import fleet_claims
 
 SIZES = {"rows": 1_000_000, "columns": 30, "growth_rows": 10_000_000, "growth_columns": 9, "models": 40}
 TINY = {"rows": 20_000, "columns": 6, "growth_rows": 150_000, "growth_columns": 3, "models": 2}
@@ -27,6 +26,8 @@ _NANNYML_SECONDS = 1800
 
 def run(bench: Bench) -> list[Claim]:
     """The comparison, the growth, the fleet."""
+    from benchmarks.monitoring_fleet import fleet_claims  # here, so that a measured side does not load its servers
+
     return [*_against_peers(bench), *_growth(bench), *fleet_claims(bench)]
 
 

@@ -94,8 +94,8 @@ class PredictionLog:
             f"{'' if share >= 1 else 'AND ' + _part_of(share)} ORDER BY event_time, request_id, row"
         )
         found = self._fetch(query, [version, microseconds(window.start), microseconds(window.end)])
-        numeric = {name: _floats(found[f"f_{name}"]) for name in self.spec.features.numeric}
-        texts = {name: _texts(found[f"f_{name}"]) for name in self.spec.features.categorical}
+        numeric = {name: _floats(found.pop(f"f_{name}")) for name in self.spec.features.numeric}
+        texts = {name: _shared(_texts(found.pop(f"f_{name}"))) for name in self.spec.features.categorical}
         return Predictions(
             version=version,
             window=window,
@@ -154,25 +154,27 @@ def open_log(
     *,
     configured: Settings | None = None,
     share: float = 1.0,
+    threads: int = 2,
 ) -> Iterator[PredictionLog]:
     """Read what served clients in the model's log for `since` <= event time < `until`; a folder without a log is an empty one.
 
     `configured` names the S3 account of files that were shipped (default: the process's settings). `share`: part of the requests,
-    chosen by the hash of their ids, that is read.
+    chosen by the hash of their ids, that is read. `threads`: DuckDB's; one is cheaper in CPU and memory, two are sooner done.
 
     Raises:
         SourceUnavailableError: the files kept vanishing while they were read, or S3 did not answer.
     """
     import duckdb
 
-    with duckdb.connect(":memory:", config={"threads": "2"}) as connection:
+    with duckdb.connect(":memory:", config={"threads": str(threads)}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         try:
             features = feature_types(spec.features.numeric, spec.features.categorical)
             relation = range_relation(connection, folder, features, since, until, remote_of(configured or settings()))
             if share < 1:
                 relation = relation.filter(_part_of(share))
-            relation.create("log")
+            unread = ["assigned_version", "arm", "unit", "label", *(() if spec.objective.classes else ("probabilities",))]
+            relation.project(f"* EXCLUDE ({', '.join(unread)})").create("log")
         except (duckdb.Error, OSError) as problem:
             raise SourceUnavailableError(f"prediction log {folder} of {spec.name}: {problem}") from problem
         yield PredictionLog(connection, spec, AccessReader(folder))
@@ -184,7 +186,9 @@ def _part_of(share: float) -> str:
 
 
 def _floats(values: Any) -> Floats:
-    found: Floats = np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)  # DuckDB masks nulls
+    if not np.ma.isMaskedArray(values):
+        return np.asarray(values, dtype=np.float64)
+    found: Floats = np.ma.filled(values.astype(np.float64), np.nan)  # DuckDB masks nulls
     return found
 
 
@@ -203,3 +207,11 @@ def _texts(values: Any) -> Objects:
     found: Objects = np.array(masked.data, dtype=object)
     found[np.ma.getmaskarray(masked)] = None  # `filled(None)` would write "?"
     return found
+
+
+def _shared(texts: Objects) -> Objects:
+    """The same texts, one object for equal ones: DuckDB makes one per row, most of a sample's memory."""
+    known: dict[str | None, str | None] = {}
+    for row, text in enumerate(texts.tolist()):
+        texts[row] = known.setdefault(text, text)
+    return texts

@@ -40,7 +40,7 @@ def read_large(
     `rows`: about how many the window has. `labels_of` is asked once per slice. Shards that are there are not counted again.
     """
     size = spec.monitoring.sample_rows
-    share, found = min(1.0, 1.5 * size / max(rows, 1)), _Found()
+    share, found = min(1.0, 1.2 * size / max(rows, 1)), _Found()
     for part in slices(window, rows, spec.monitoring.slice_rows):
         counted = stored_shard(rt.storage, Shard(spec.name, window, part))
         for version, one in read_slice(spec, rt, part, profile_of, counted, share).items():

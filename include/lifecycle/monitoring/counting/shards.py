@@ -71,7 +71,7 @@ def read_slice(
     """Every version's part of one slice. What is `counted` already is only sampled; `share` 0 takes no sample."""
     folder, found = rt.storage.predictions(spec.name), {}
     read = share if counted is not None else 1.0
-    with open_log(spec, folder, part.start, part.end, configured=rt.settings, share=read) as log:
+    with open_log(spec, folder, part.start, part.end, configured=rt.settings, share=read, threads=1) as log:
         for version in sorted({*log.versions(), *(counted or {})}):
             profile = profile_of(version)
             if counted is not None:
