@@ -30,6 +30,31 @@ def chosen(schedule: str) -> list[ModelSpec]:
     return [spec for spec in valid_specs(_log) if spec.monitoring.schedule == schedule]
 
 
+def shards(schedule: str) -> list[dict[str, str]]:
+    """Slices of windows to be counted apart; a model whose slices cannot be planned is counted without."""
+    from include.lifecycle.errors import LifecycleError
+    from include.lifecycle.monitoring.counting import planning
+    from include.lifecycle.runtime import runtime
+
+    found = []
+    for spec in chosen(schedule):
+        try:
+            found += [shard.plain() for shard in planning.plan_shards(spec, runtime())]
+        except (LifecycleError, OSError) as problem:
+            _log.warning("%s: its windows are counted without shards: %s", spec.name, problem)
+    return found
+
+
+def reports_due(schedule: str) -> list[str]:
+    """Names of the models that have a window without its report."""
+    from include.lifecycle.database import transaction
+    from include.lifecycle.monitoring.window_reports import models_with_reports_due
+    from include.lifecycle.runtime import runtime
+
+    with transaction(runtime().engine) as connection:
+        return models_with_reports_due(connection, chosen(schedule))
+
+
 def monitor_dag(schedule: str) -> DAG:
     """The Dag of one schedule."""
     with DAG(
@@ -50,17 +75,7 @@ def monitor_dag(schedule: str) -> DAG:
         @task
         def plan_shards() -> list[dict[str, str]]:
             """Slices of windows that are too large for one task; mostly none."""
-            from include.lifecycle.errors import LifecycleError
-            from include.lifecycle.monitoring.counting import planning
-            from include.lifecycle.runtime import runtime
-
-            found = []
-            for spec in chosen(schedule):
-                try:
-                    found += [shard.plain() for shard in planning.plan_shards(spec, runtime())]
-                except (LifecycleError, OSError) as problem:
-                    _log.warning("%s: its windows are counted without shards: %s", spec.name, problem)
-            return found
+            return shards(schedule)
 
         counted = CountShardOperator.partial(task_id="count_shard", retries=1).expand(shard=plan_shards())
         monitored = MonitorModelOperator.partial(
@@ -73,12 +88,7 @@ def monitor_dag(schedule: str) -> DAG:
         @task(trigger_rule="all_done")
         def select_reports() -> list[str]:
             """Names of the models that have a window without its report."""
-            from include.lifecycle.database import transaction
-            from include.lifecycle.monitoring.window_reports import models_with_reports_due
-            from include.lifecycle.runtime import runtime
-
-            with transaction(runtime().engine) as connection:
-                return models_with_reports_due(connection, chosen(schedule))
+            return reports_due(schedule)
 
         due = select_reports()
         counted >> monitored >> due

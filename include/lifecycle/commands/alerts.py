@@ -11,8 +11,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
+from include.lifecycle.alerting.kinds import ALERT_KINDS, PLATFORM
 from include.lifecycle.commands.numbers import count
 from include.lifecycle.commands.tables import aligned
+from include.lifecycle.loading import model_file
 from include.lifecycle.units import parse_duration
 from include.settings import Settings
 
@@ -54,7 +56,7 @@ def _listing(acts: Any) -> None:
     parser = acts.add_parser("list", help="what stands, newest first; exit code 1: something stands")
     parser.add_argument("--model", help="of this model only")
     parser.add_argument("--severity", choices=_SEVERITIES, help="of this severity only")
-    parser.add_argument("--kind", help="of this kind only")
+    parser.add_argument("--kind", choices=sorted(ALERT_KINDS), metavar="KIND", help="of this kind only, such as decay")
     parser.add_argument("--all", action="store_true", help="those that are over, too")
     parser.add_argument("--limit", type=count, default=50, help="so many at most (default 50)")
     parser.add_argument("--json", action="store_true", help="JSON, one object a line")
@@ -93,8 +95,15 @@ def _list(arguments: argparse.Namespace, rt: Runtime) -> int:
     wanted = {"severity": arguments.severity, "kind": arguments.kind, "limit": arguments.limit}
     with transaction(rt.engine) as connection:
         found = list_alerts(connection, arguments.model, states=states, **wanted)
+    _check_model(arguments.model, bool(found), rt)
     _print(found, [HEAD, *map(_line, found)], "no alerts", arguments)
     return STANDING if any(one.state != "resolved" for one in found) else DONE
+
+
+def _check_model(model: str | None, known: bool, rt: Runtime) -> None:
+    """Raise SpecInvalidError, with the nearest name, for a model of which there is neither a row nor a YAML."""
+    if not known and model not in (None, PLATFORM):
+        model_file(str(model), settings=rt.settings)
 
 
 def _show(arguments: argparse.Namespace, rt: Runtime) -> int:
@@ -138,6 +147,7 @@ def _incidents(arguments: argparse.Namespace, rt: Runtime) -> int:
 
     with transaction(rt.engine) as connection:
         found = list_incidents(connection, arguments.model, limit=arguments.limit)
+    _check_model(arguments.model, bool(found), rt)
     rows = [
         (str(one.id), one.severity, one.state, one.model, one.source, str(one.alerts), _at(one.opened_at), one.timeline or "-")
         for one in found

@@ -69,7 +69,6 @@ def test_the_head_line_names_model_and_count(project):
 
 NOT_YET = [
     ("serving: batch", "serving: 'batch' is not available yet; allowed now: online"),
-    ("monitoring: {schedule: daily}", "monitoring.schedule: 'daily' is not available yet; allowed now: hourly"),
 ]
 
 
