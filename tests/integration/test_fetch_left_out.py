@@ -81,6 +81,7 @@ def test_rows_of_faulted_windows_stay_out_and_the_windows_are_recorded(local: Ru
     resent = measured(local, day(5, 1), "fail", check="data_fault:@rows")
     attacked = measured(local, day(5, 3), "fail", check="security:extraction")  # though its signal is over
     measured(local, day(5, 10), "fail", check="access:denied")  # who was refused changed nothing
+    measured(local, day(5, 12), "fail", check="data_fault:altimeter")  # no feature (any more)
     measured(local, day(1, 2), "fail")  # before the training window
     secured = measured(local, day(5, 5), "pass")
     with transaction(local.engine) as connection:

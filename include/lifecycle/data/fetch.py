@@ -120,7 +120,7 @@ def _kept_out(spec: ModelSpec, rt: Runtime, order: TrainingOrder) -> list[Exclud
     if not spec.data.exclude_faulted:
         return []
     with transaction(rt.engine) as connection:
-        return excluded_windows(connection, spec.name, order.window_start, order.window_end)
+        return excluded_windows(connection, spec.name, order.window_start, order.window_end, spec.features.all)
 
 
 def _row_filter(
