@@ -50,7 +50,10 @@ def local(make_runtime: Callable[..., Runtime], tmp_path: Path) -> Runtime:
 
 
 def spec_with(**pii: str) -> ModelSpec:
-    columns = {name: {"drift": "watch", "role": None, "method": None, "max_missing": None, "outliers": "watch", "pii": how} for name, how in pii.items()}
+    columns = {
+        name: {"drift": "watch", "role": None, "method": None, "max_missing": None, "outliers": "watch", "pii": how}
+        for name, how in pii.items()
+    }
     return make_spec(columns=columns)
 
 

@@ -1,6 +1,7 @@
 """What a distance does when nothing is wrong, from windows drawn in blocks from data that the model was not fitted on. Pure.
 
-The profile turns a false-alarm budget into thresholds once per version; drift checks read them. Derivation: docs/monitoring-judging.md.
+The profile turns a false-alarm budget into thresholds once per version; drift checks read them.
+Derivation: docs/monitoring-judging.md.
 """
 
 from __future__ import annotations
