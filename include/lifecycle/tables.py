@@ -273,7 +273,8 @@ deliveries = Table(
 
 # What people are told of. state: open | acknowledged | resolved; severity: P0 | P1 | P2 | P3. `key` tells equal alerts of one
 # model, `count` counts them; those of one `source` make an incident. `pending`: it changed, and messages are to be planned.
-# `level` is how far it was escalated, `escalate_wall_at` when it goes further, `answered_wall_at` when someone took it or it ended.
+# `level` is how far it was escalated, `escalate_wall_at` when it goes further, `answered_wall_at` when a person took it
+# or it ended.
 alerts = Table(
     "alerts",
     metadata,
