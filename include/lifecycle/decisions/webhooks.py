@@ -20,15 +20,15 @@ from typing import Any
 from include.lifecycle.database import transaction
 from include.lifecycle.decisions.deliveries import WEBHOOK, forget_old, once, slug, storable
 from include.lifecycle.decisions.raising import Fact, raise_fact
-from include.lifecycle.errors import LifecycleError, SettingsError
+from include.lifecycle.errors import LifecycleError
 from include.lifecycle.runtime import Runtime
+from include.lifecycle.shared_secret import read_shared_secret
 
 SIGNATURE, TIMESTAMP, DELIVERY = "x-mlflow-signature", "x-mlflow-timestamp", "x-mlflow-delivery-id"
 FRESH = timedelta(minutes=5)
 """A delivery whose timestamp is further from now than this, either way, is refused."""
 TAG = "retrain"
 ACTOR = "mlflow:webhook"
-_SHORTEST_SECRET = 16
 
 
 class WebhookRefusedError(LifecycleError):
@@ -50,13 +50,7 @@ class Delivery:
 
 def read_secret(file: Path) -> str:
     """The shared secret from its file. SettingsError (the file's name, never its content) when it cannot be used."""
-    try:
-        secret = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"MODELOPS_WEBHOOK_SECRET_FILE {file}: {type(problem).__name__}; no webhook is accepted") from None
-    if len(secret) < _SHORTEST_SECRET:
-        raise SettingsError(f"MODELOPS_WEBHOOK_SECRET_FILE {file}: a secret has at least {_SHORTEST_SECRET} characters")
-    return secret
+    return read_shared_secret(file, "MODELOPS_WEBHOOK_SECRET_FILE", "no webhook is accepted")
 
 
 def unsigned(headers: Mapping[str, str]) -> bool:

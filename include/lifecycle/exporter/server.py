@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from include.lifecycle.errors import SettingsError
+from include.lifecycle.shared_secret import read_shared_secret
 
 log = logging.getLogger(__name__)
-SHORTEST_TOKEN = 16
 _FRESH = 1.0  # seconds for which an answer is given again: two Prometheus servers are no second reading
 _CONTENT = "text/plain; version=0.0.4; charset=utf-8"
 _READ_WITHIN = 10.0  # seconds for a client to send its request
@@ -60,13 +60,7 @@ class MetricsServer(ThreadingHTTPServer):
 
 def read_token(file: Path) -> str:
     """The token in `file`; SettingsError when it cannot be read or is too short to protect anything."""
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"MODELOPS_METRICS_TOKEN_FILE {file}: {type(problem).__name__}; no metrics are told") from None
-    if len(token) < SHORTEST_TOKEN:
-        raise SettingsError(f"MODELOPS_METRICS_TOKEN_FILE {file}: a token has at least {SHORTEST_TOKEN} characters")
-    return token
+    return read_shared_secret(file, "MODELOPS_METRICS_TOKEN_FILE", "no metrics are told", what="token")
 
 
 class _Handler(BaseHTTPRequestHandler):

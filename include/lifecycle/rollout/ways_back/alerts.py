@@ -19,13 +19,13 @@ from sqlalchemy import select
 
 from include.lifecycle.database import transaction
 from include.lifecycle.decisions.deliveries import once, storable
-from include.lifecycle.errors import LifecycleError, SettingsError
+from include.lifecycle.errors import LifecycleError
 from include.lifecycle.rollout.ways_back.rollback_notes import went_back
 from include.lifecycle.runtime import Runtime
+from include.lifecycle.shared_secret import read_shared_secret
 from include.lifecycle.tables import deliveries
 
 SOURCE = "alertmanager"
-_SHORTEST_SECRET = 16
 _MOST = 200  # alerts of one call that are looked at
 
 
@@ -63,12 +63,7 @@ def check_token(file: Path, authorization: str | None) -> None:
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise AlertRefusedError("no bearer token", unsigned=True)
-    try:
-        secret = file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"MODELOPS_ALERT_SECRET_FILE {file}: {type(problem).__name__}; no alert is accepted") from None
-    if len(secret) < _SHORTEST_SECRET:
-        raise SettingsError(f"MODELOPS_ALERT_SECRET_FILE {file}: a secret has at least {_SHORTEST_SECRET} characters")
+    secret = read_shared_secret(file, "MODELOPS_ALERT_SECRET_FILE", "no alert is accepted")
     if not hmac.compare_digest(secret.encode(), token.strip().encode()):
         raise AlertRefusedError("the token is wrong")
 
