@@ -9,7 +9,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select, text
 
 from include.lifecycle.database import transaction
-from include.lifecycle.runtime import runtime
 from include.lifecycle.tables import alerts, ledger
 from include.settings import settings
 from tests.dags.conftest import ROOT
@@ -21,18 +20,13 @@ NOTES = {"summary": "silent for 4h", "description": "more than three times its s
 
 
 @pytest.fixture
-def client(rt, tmp_path, monkeypatch):
-    monkeypatch.setenv("MODELOPS_DATABASE_URL", rt.settings.database_url)
-    monkeypatch.setenv("MODELOPS_PASSFILE", str(rt.settings.passfile))
+def client(rt, served_here, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELOPS_ALERT_SECRET_FILE", str(tmp_path / "secret"))
     (tmp_path / "secret").write_text(SECRET + "\n")
     settings.cache_clear()
-    runtime.cache_clear()
     from modelops.api.alertmanager import app
 
-    yield TestClient(app)
-    settings.cache_clear()
-    runtime.cache_clear()
+    return TestClient(app)
 
 
 def call(*, status="firing", fingerprint="f1", notes=None, **labels):

@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import select
 
 from include.lifecycle.ledger import Entry
-from include.lifecycle.runtime import runtime
 from include.settings import settings
 from tests.dags.conftest import ROOT
 
@@ -36,13 +35,10 @@ def airflow_database():
 
 
 @pytest.fixture
-def client(rt, tmp_path, monkeypatch):
-    monkeypatch.setenv("MODELOPS_DATABASE_URL", rt.settings.database_url)
-    monkeypatch.setenv("MODELOPS_PASSFILE", str(rt.settings.passfile))
+def client(rt, served_here, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELOPS_ALERT_SECRET_FILE", str(tmp_path / "secret"))
     (tmp_path / "secret").write_text(SECRET + "\n")
     settings.cache_clear()
-    runtime.cache_clear()
     from modelops.api.alerts import app
 
     before = runs()
@@ -50,8 +46,6 @@ def client(rt, tmp_path, monkeypatch):
     with create_session() as session:
         for run in session.scalars(select(DagRun).where(DagRun.dag_id == "rollback", DagRun.run_id.not_in(before))):
             session.delete(run)
-    settings.cache_clear()
-    runtime.cache_clear()
 
 
 def runs():

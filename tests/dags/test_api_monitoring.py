@@ -5,18 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from airflow.api_fastapi.app import create_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
 from airflow.utils.db import initdb
-from fastapi.testclient import TestClient
 from sqlalchemy import insert
 
 from include.lifecycle.cli import main
 from include.lifecycle.ledger import Entry
-from include.lifecycle.runtime import runtime
 from include.lifecycle.tables import candidates, desired_traffic, rollouts, signals, training_requests, windows
-from include.settings import settings
 from tests.conftest import NOW
 
 DAY = timedelta(days=1)
@@ -29,19 +23,8 @@ def airflow_database():
 
 
 @pytest.fixture
-def client(rt, monkeypatch):
-    monkeypatch.setenv("MODELOPS_DATABASE_URL", rt.settings.database_url)
-    monkeypatch.setenv("MODELOPS_PASSFILE", str(rt.settings.passfile))
-    settings.cache_clear()
-    runtime.cache_clear()
-    from modelops.api.app import app
-
-    create_auth_manager().init()
-    app.dependency_overrides[get_user] = lambda: SimpleAuthManagerUser(username="op", role="op")
-    yield TestClient(app)
-    app.dependency_overrides.clear()
-    settings.cache_clear()
-    runtime.cache_clear()
+def client(operators_client):
+    return operators_client
 
 
 def add(rt, table, *rows):

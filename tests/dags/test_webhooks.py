@@ -37,18 +37,13 @@ def airflow_database():
 
 
 @pytest.fixture
-def client(rt, tmp_path, monkeypatch):
-    monkeypatch.setenv("MODELOPS_DATABASE_URL", rt.settings.database_url)
-    monkeypatch.setenv("MODELOPS_PASSFILE", str(rt.settings.passfile))
+def client(rt, served_here, tmp_path, monkeypatch):
     monkeypatch.setenv("MODELOPS_WEBHOOK_SECRET_FILE", str(tmp_path / "secret"))
     (tmp_path / "secret").write_text(SECRET + "\n")
     settings.cache_clear()
-    runtime.cache_clear()
     from modelops.api.webhooks import app
 
-    yield TestClient(app)
-    settings.cache_clear()
-    runtime.cache_clear()
+    return TestClient(app)
 
 
 def signed(payload, *, secret=SECRET, sent=None, delivery=None):

@@ -8,21 +8,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import make_url, select, text
+from sqlalchemy import select
 
-from include.lifecycle.clock import FixedClock
-from include.lifecycle.monitoring.monitor import monitor_model
 from include.lifecycle.monitoring.signals import _watched
-from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import ledger, signals, windows
-from tests.unit.lifecycle.monitoring.examples import MODEL, START, log_lines, make_profile, make_spec, make_table, write_log
+from tests.integration.rain_lab import LIVE, look, rainy_world
+from tests.unit.lifecycle.monitoring.examples import MODEL, log_lines, make_profile, make_spec, make_table, write_log
 
 DAY = timedelta(days=1)
-LIVE = START + timedelta(days=190)
-RUN = RunContext(model=MODEL, run_id="run-1", task="monitor_model")
-LABELS_SQL = (
-    "SELECT id AS key, at AS event_time, wet AS label, known_at FROM outcomes WHERE at >= :window_start AND at < :window_end"
-)
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +24,8 @@ def profile():
 
 
 @pytest.fixture
-def world(make_runtime, postgres, tmp_path):
-    """Runtimes at any time, and an empty outcomes table."""
-    (tmp_path / "include" / "sql" / "rain").mkdir(parents=True)
-    (tmp_path / "include" / "sql" / "rain" / "labels.sql").write_text(LABELS_SQL)
-
-    def at(now):
-        return make_runtime(FixedClock(now), MODELOPS_HOME=str(tmp_path))
-
-    with at(LIVE).engine.begin() as connection:
-        connection.execute(text("CREATE TABLE outcomes (id text, at timestamptz, wet int, known_at timestamptz)"))
-    return at
+def world(make_runtime, tmp_path):
+    return rainy_world(make_runtime, tmp_path)
 
 
 def serve(rt, *, days=1, per_day=400, seed=77, start=LIVE, edit=None, **changes):
@@ -50,11 +34,6 @@ def serve(rt, *, days=1, per_day=400, seed=77, start=LIVE, edit=None, **changes)
         edit(frame)
     write_log(rt.storage.predictions(MODEL), log_lines(frame, honest, version=1), version=1, name=seed)
     return frame
-
-
-def look(rt, postgres, spec, profile):
-    access = make_url(postgres.url(rt.engine.url.database, with_password=True))
-    return monitor_model(spec, rt, RUN, access, profiles=lambda version: profile)
 
 
 def stored(rt, table):

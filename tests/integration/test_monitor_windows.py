@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from sqlalchemy import create_engine, make_url, select, text
 
-from include.lifecycle.clock import FixedClock
 from include.lifecycle.commands import drift
 from include.lifecycle.commands import monitor as command
 from include.lifecycle.monitoring.counting.arrays import count_window
@@ -25,13 +24,11 @@ from include.lifecycle.monitoring.counting.scheme import scheme_of
 from include.lifecycle.monitoring.counting.shards import Shard, count_shard, shards_of, stored_shard
 from include.lifecycle.monitoring.counting.statement import count_query
 from include.lifecycle.monitoring.counting.store import stored_windows
-from include.lifecycle.monitoring.monitor import monitor_model
 from include.lifecycle.monitoring.windows import Window
-from include.lifecycle.runtime import RunContext
 from include.lifecycle.tables import windows
+from tests.integration.rain_lab import LIVE, look, rainy_world
 from tests.unit.lifecycle.monitoring.examples import (
     MODEL,
-    START,
     as_predictions,
     log_lines,
     make_profile,
@@ -41,11 +38,6 @@ from tests.unit.lifecycle.monitoring.examples import (
 )
 
 DAY = timedelta(days=1)
-LIVE = START + timedelta(days=190)
-RUN = RunContext(model=MODEL, run_id="run-1", task="monitor_model")
-LABELS_SQL = (
-    "SELECT id AS key, at AS event_time, wet AS label, known_at FROM outcomes WHERE at >= :window_start AND at < :window_end"
-)
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +46,8 @@ def profile():
 
 
 @pytest.fixture
-def world(make_runtime, postgres, tmp_path):
-    """Runtimes at any time, an outcomes table, and one look of the monitor."""
-    (tmp_path / "include" / "sql" / "rain").mkdir(parents=True)
-    (tmp_path / "include" / "sql" / "rain" / "labels.sql").write_text(LABELS_SQL)
-
-    def at(now):
-        return make_runtime(FixedClock(now), MODELOPS_HOME=str(tmp_path))
-
-    with at(LIVE).engine.begin() as connection:
-        connection.execute(text("CREATE TABLE outcomes (id text, at timestamptz, wet int, known_at timestamptz)"))
-    return at
+def world(make_runtime, tmp_path):
+    return rainy_world(make_runtime, tmp_path)
 
 
 def serve(rt, *, days=1, per_day=400, seed=77, known_at=None, **changes):
@@ -78,11 +61,6 @@ def serve(rt, *, days=1, per_day=400, seed=77, known_at=None, **changes):
         with rt.engine.begin() as connection:
             connection.execute(text("INSERT INTO outcomes VALUES (:id, :at, :wet, :known)"), rows)
     return frame, honest
-
-
-def look(rt, postgres, spec, profile):
-    access = make_url(postgres.url(rt.engine.url.database, with_password=True))
-    return monitor_model(spec, rt, RUN, access, profiles=lambda version: profile)
 
 
 def stored(rt):
